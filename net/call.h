@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's half: one session with a data server, and the calls that go over it. */
+#ifndef NET_CALL_H
+#define NET_CALL_H
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/model.h"
+#include "net/stream.h"
+
+/*
+ * All on the loop's thread. Every call_* returns a handle; its done is called exactly once, from
+ * the loop, unless call_cancel came first. Arguments are copied before the call returns; results
+ * are borrowed for the length of done. A call made while there is no connection waits for one
+ * (call_cancel ends the wait). When the connection is lost, reads under way are sent again on the
+ * next one; updates that were sent end with ECP_EDISCONNECTED (whether they were applied is not
+ * known), updates not yet sent wait.
+ */
+struct client;
+struct call;
+
+/*
+ *            +----------------- failed / lost, backoff ------------------+
+ *            v                                                           |
+ *   CONNECTING --connected--> GREETING --WELCOME--> NORMAL --------------+
+ *        |                        |
+ *        +------ refused for good (version, namespace), or !reconnect ---> LOST
+ */
+enum client_state { CLIENT_CONNECTING, CLIENT_GREETING, CLIENT_NORMAL, CLIENT_LOST };
+
+struct client_config {
+    const char *address;   /* for network_connect; copied */
+    const char *namespace; /* copied */
+    const char *program;   /* who we are, for the server's log ("ecp 0.1"); copied */
+    bool reconnect; /* keep trying (0.1 s to 5 s between tries); else the first failure is final */
+    uint64_t connect_timeout; /* ns until a try is given up; 0: 10 s */
+    /* Told of every change; why is a sentence or NULL. In CLIENT_LOST every call ends with `error`.
+     * May be NULL. Must not free the client. */
+    void (*state)(void *cookie, enum client_state state, int error, const char *why);
+    void *cookie;
+};
+
+struct client *client_new(struct loop *loop, struct network *network,
+                          const struct client_config *config);
+
+/* Says BYE, ends every call with ECP_ECANCELED without calling done, frees. Pending updates must
+ * have been waited for. */
+void client_free(struct client *client);
+
+enum client_state client_state(const struct client *client);
+/* Names the server for messages ("ecpd 0.1 at 127.0.0.1:5972"). */
+const char *client_server(const struct client *client);
+/* Updates sent or waiting whose done has not been called; and their bytes. */
+size_t client_updates_pending(const struct client *client);
+size_t client_update_bytes_pending(const struct client *client);
+/* Messages sent that were answered or will be (round trips), since the start. */
+uint64_t client_round_trips(const struct client *client);
+
+/* done is not called any more. An update already sent may still be applied. NULL is allowed. */
+void call_cancel(struct call *call);
+
+struct call_pages {
+    const struct page *pages; /* the page asked for first, then those read ahead */
+    size_t count;
+};
+typedef void call_pages_fn(void *cookie, int error, const struct call_pages *pages);
+struct call_read_args {
+    struct slice parent, from;
+    bool after;
+    enum view view;
+    uint32_t max_value, budget, readahead; /* as in msg_read */
+};
+struct call *call_read(struct client *client, const struct call_read_args *args,
+                       call_pages_fn *done, void *cookie);
+
+/* key is set for order and scan; node.flags is 0 when the node does not exist. */
+typedef void call_node_fn(void *cookie, int error, const struct node *node);
+struct call *call_node(struct client *client, struct slice key, enum view view, uint32_t max_value,
+                       call_node_fn *done, void *cookie);
+/* The bytes are node->value, the whole length node->value_len; NODE_VALUE unset when there is none.
+ */
+struct call *call_value(struct client *client, struct slice key, uint32_t offset, uint32_t len,
+                        call_node_fn *done, void *cookie);
+
+/* Nodes in order; next yields them one by one, false after the last. */
+struct call_nodes;
+bool call_nodes_next(struct call_nodes *nodes, struct slice *key, struct node *node);
+/* True when nothing more lies in this direction. Valid at once. */
+bool call_nodes_ended(const struct call_nodes *nodes);
+typedef void call_nodes_fn(void *cookie, int error, struct call_nodes *nodes);
+struct call *call_order(struct client *client, struct slice parent, struct slice level,
+                        bool backwards, enum view view, uint32_t max_value, call_nodes_fn *done,
+                        void *cookie);
+struct call_scan_args {
+    struct slice top, from;
+    bool backwards;
+    uint32_t max_value, max_nodes, budget; /* as in msg_scan */
+};
+struct call *call_scan(struct client *client, const struct call_scan_args *args,
+                       call_nodes_fn *done, void *cookie);
+
+struct call_applied {
+    uint64_t stamp;
+    uint32_t failed;  /* index of the update that failed, when error is set */
+    const char *text; /* the server's words about an error, or "" */
+    size_t count;     /* results of INCREMENT, in order */
+    const struct slice *values;
+};
+typedef void call_update_fn(void *cookie, int error, const struct call_applied *applied);
+/* A batch: atomic, applied in the order of the calls. */
+struct call *call_update(struct client *client, const struct update *updates, size_t count,
+                         call_update_fn *done, void *cookie);
+
+typedef void call_space_fn(void *cookie, int error, const struct space *space);
+struct call *call_space(struct client *client, call_space_fn *done, void *cookie);
+
+typedef void call_done_fn(void *cookie, int error);
+struct call *call_ping(struct client *client, call_done_fn *done, void *cookie);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A database: nodes and their semantics over an engine. Reads and update batches, both by callback.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/model.h"
+#include "store/engine.h"
+
+struct store;
+struct store_read; /* a read under way */
+
+/*
+ * Takes over engine (closed by store_close, also when this fails). The last stamp is read
+ * from it, so that stamps go on rising strictly. Returns 0 or an error.
+ */
+int store_open(struct loop *loop, struct engine *engine, struct store **store);
+
+/*
+ * Finishes the batches already given, cancels reads, then frees the store and calls done.
+ * No other call may follow.
+ */
+void store_close(struct store *store, loop_fn *done, void *cookie);
+
+/* ---- Reads. They see every batch whose done has been called. Arguments are copied. ---- */
+
+/*
+ * Receives a read's result, in one turn of the loop: any number of page/entry or node calls, then
+ * one done. Slices are borrowed for the length of the call. After done the handle is dead. A sink's
+ * page, entry and node return false to stop there: what was offered with the refused call is not
+ * part of the result.
+ */
+struct store_sink {
+    /* A page begins; entries follow until the next page or done. page->entries is NULL,
+     * page->to_end unset. */
+    bool (*page)(void *cookie, const struct page *page);
+    bool (*entry)(void *cookie, const struct entry *entry);
+    /* The current page ends. to_end: no more children after its last entry. */
+    void (*page_end)(void *cookie, bool to_end);
+    /* One node with its full key (node, order, scan). value is set when asked for and fitting. */
+    bool (*node)(void *cookie, struct slice key, const struct node *node);
+    /* error 0: complete. ended: (order, scan) nothing more lies in this direction. */
+    void (*done)(void *cookie, int error, bool ended);
+};
+
+/*
+ * The children of parent from the level `from` on (empty: the first; `after`: excluding from
+ * itself), as one page. Then, while readahead is true and the sink accepts pages, the whole pages
+ * of child directories of that page, in order, each only if it has at most readahead children (0:
+ * none). Values of at most max_value bytes are included. A parent that does not exist yields a page
+ * whose self.flags is 0 and no entries.
+ */
+struct store_page_request {
+    struct slice parent;
+    struct slice from;
+    bool after;
+    enum view view;
+    uint32_t max_value; /* bytes; larger values come without bytes */
+    uint32_t readahead; /* most children of a directory that is read ahead */
+};
+struct store_read *store_page(struct store *store, const struct store_page_request *request,
+                              const struct store_sink *sink, void *cookie);
+
+/* One node: sink->node once (flags 0 when it does not exist), value included up to max_value bytes.
+ */
+struct store_read *store_node(struct store *store, struct slice key, enum view view,
+                              uint32_t max_value, const struct store_sink *sink, void *cookie);
+
+/*
+ * $ORDER: the next (previous when backwards) sibling of key in the view; sink->node once or never.
+ * key's last level may be empty in the sense of parent + nothing: give parent and an empty `level`
+ * to start at the end.
+ */
+struct store_read *store_order(struct store *store, struct slice parent, struct slice level,
+                               bool backwards, enum view view, uint32_t max_value,
+                               const struct store_sink *sink, void *cookie);
+
+/*
+ * $QUERY: nodes that have a value, in key order (descending when backwards), within the subtree of
+ * top (root: everything), strictly after (before) the key `from`; from empty: from the start, top
+ * itself included.
+ */
+struct store_read *store_scan(struct store *store, struct slice top, struct slice from,
+                              bool backwards, uint32_t max_value, const struct store_sink *sink,
+                              void *cookie);
+
+/* Bytes [offset, offset+len) of a value; sink->node with node.value the bytes, node.value_len the
+ * whole length. */
+struct store_read *store_value(struct store *store, struct slice key, uint32_t offset, uint32_t len,
+                               const struct store_sink *sink, void *cookie);
+
+/* Forgets a read whose done has not been called; none of its sink is called again. */
+void store_read_cancel(struct store_read *read);
+
+/* ---- Updates ---- */
+
+/* What became of a batch. Slices live for the length of the call. */
+struct store_result {
+    int error;       /* 0: all applied and durable; else none applied */
+    uint32_t failed; /* index of the update that failed, when error is about one */
+    uint64_t stamp;  /* commit stamp of the batch, when error is 0 */
+    size_t count;    /* values below: one per INCREMENT, in order */
+    const struct slice *values;
+};
+typedef void store_done_fn(void *cookie, const struct store_result *result);
+
+/*
+ * Applies a batch atomically, after every batch given before. `updates` and all they point to must
+ * stay until done. Keys and lengths must have been checked (update_check). Batches waiting together
+ * are committed together.
+ */
+void store_apply(struct store *store, const struct update *updates, size_t count,
+                 store_done_fn *done, void *cookie);
+
+/* Whether one update is well-formed: kind, condition, flags, key, lengths. 0, ECP_EINVAL,
+ * ECP_EKEYLONG, ECP_EVALUELONG. */
+int update_check(const struct update *update);
+
+/* Figures, at once. disk_free: bytes the file system still has, to bound what is reported. */
+int store_space(struct store *store, uint64_t disk_free, struct space *space);
+
+/* A new size limit in bytes, from the next commit on; smaller than what is in use is ECP_EINVAL. */
+int store_set_limit(struct store *store, uint64_t limit);
+
+#endif
