@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MKDIR, RMDIR, UNLINK, RENAME, and what a namespace of globals has no place for. */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NO_TEXT slice_of(NULL, 0)
+
+/* ---- mkdir ---- */
+
+static void mkdir_done(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+    struct node node = {.flags = NODE_DIR, .stamp = stamp, .changed = stamp};
+    struct inode *in;
+
+    op->call = NULL;
+    if (error) {
+        op_error(op, error);
+        return;
+    }
+    in = inode_get(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
+    attr_of_node(op->fs, in, &node, &op->st);
+    op_entry(op, in, &op->st);
+}
+
+void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct op *op = op_new(fs, req, inode_by_id(fs, parent));
+    int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
+
+    (void)mode;
+    if (error == ECP_ENOENT || (!error && op->kind != INODE_FILE && op->kind != INODE_MORE)) {
+        op_error(op, ECP_EINVAL);
+    } else if (error) {
+        op_error(op, error);
+    } else if (op->kind == INODE_MORE) {
+        struct inode *in = inode_get(fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
+        in->made = true;
+        inode_set_local(fs, in, true);
+        attr_of_local(fs, in, &op->st);
+        op_entry(op, in, &op->st);
+    } else {
+        struct update u = {
+            .kind = UPDATE_MKDIR, .flags = UPDATE_IN_DIR, .key = key_slice(&op->key)};
+        op_update(op, &u, mkdir_done);
+    }
+}
+
+/* ---- rmdir ---- */
+
+static bool has_local(struct fs *fs, struct slice key)
+{
+    struct inode *in;
+
+    LIST_FOREACH(in, &fs->locals, local)
+    {
+        bool inside = in->kind == INODE_FILE
+                          ? slice_equal(key_parent(key_slice(&in->key)), key)
+                          : in->kind != INODE_VALUE && slice_equal(key_slice(&in->key), key);
+        if (inside)
+            return true;
+    }
+    return false;
+}
+
+static void rmdir_done(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+    struct inode *in;
+
+    (void)stamp;
+    op->call = NULL;
+    in = error ? NULL : inode_find(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
+    if (in) {
+        inode_set_gone(op->fs, in);
+        inode_release(op->fs, in);
+    }
+    op_error(op, error);
+}
+
+/* The rest of long names is no node: it may go when nothing with that beginning is left. */
+static void rmdir_more(struct op *op, struct inode *in)
+{
+    if (in) {
+        inode_set_gone(op->fs, in);
+        inode_release(op->fs, in);
+    }
+    op_error(op, 0);
+}
+
+static void rmdir_more_read(void *cookie, int error, const struct page *pages, size_t count)
+{
+    struct op *op = cookie;
+    struct inode *in = inode_find(op->fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
+    uint8_t bytes[SUBSCRIPT_MAX_LEN];
+
+    op->call = NULL;
+    if (error) {
+        op_error(op, error);
+        return;
+    }
+    for (size_t i = 0; count > 0 && i < pages[0].count; i++) {
+        int n = key_decode_level(pages[0].entries[i].sub, op->key.len == 0, bytes);
+        if (n >= 0 && (size_t)n > op->text.len + 3 &&
+            slice_has_prefix(slice_of(bytes, (size_t)n), buf_slice(&op->text))) {
+            op_error(op, ECP_ENOTEMPTY);
+            return;
+        }
+    }
+    rmdir_more(op, in);
+}
+
+void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct op *op = op_new(fs, req, inode_by_id(fs, parent));
+    int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
+    struct update u = {.kind = UPDATE_RMDIR, .flags = UPDATE_KEEP_DIR};
+
+    if (error) {
+        op_error(op, error);
+    } else if (op->kind == INODE_MORE) {
+        struct key level = op->key;
+        struct upstream_read args = {.parent = key_slice(&op->key), .budget = 65536};
+        if (key_append(&level, buf_slice(&op->text)) == 0)
+            args.from = key_last(key_slice(&level));
+        op->call = fs->up->ops->read(fs->up, &args, rmdir_more_read, op);
+    } else if (op->kind != INODE_FILE) {
+        op_error(op, ECP_ENOTDIR);
+    } else if (has_local(fs, key_slice(&op->key))) {
+        op_error(op, ECP_ENOTEMPTY);
+    } else {
+        u.key = key_slice(&op->key);
+        op_update(op, &u, rmdir_done);
+    }
+}
+
+/* ---- unlink ---- */
+
+static void unlink_done(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+    struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), NO_TEXT);
+
+    (void)stamp;
+    op->call = NULL;
+    if (error == ECP_ENOENT && in && in->fresh)
+        error = 0;
+    if (!error && in) {
+        inode_set_gone(op->fs, in);
+        inode_release(op->fs, in);
+    }
+    op_error(op, error);
+}
+
+static void unlink_send(void *cookie, int error)
+{
+    struct op *op = cookie;
+    struct update u = {.kind = UPDATE_ZKILL, .cond = COND_PRESENT, .key = key_slice(&op->key)};
+
+    (void)error; /* a file that could not be read is removed all the same */
+    if (op->kind == INODE_FILE)
+        u.flags = UPDATE_KEEP_DIR | UPDATE_IS_FILE;
+    op_update(op, &u, unlink_done);
+}
+
+/* Handles that are open keep the bytes: they are fetched before the node goes. */
+static void keep_bytes(struct fs *fs, struct inode *in, inode_done_fn *then, void *cookie)
+{
+    if (in && in->opens > 0 && !in->have && !in->fresh)
+        content_load(fs, in, then, cookie);
+    else if (in && in->flushing)
+        content_flush(fs, in, then, cookie);
+    else
+        then(cookie, 0);
+}
+
+void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct op *op = op_new(fs, req, inode_by_id(fs, parent));
+    int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
+    struct inode *in;
+
+    if (error || op->kind == INODE_MORE) {
+        op_error(op, error ? error : ECP_EISDIR);
+        return;
+    }
+    in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
+    if (op->kind == INODE_SCRATCH) {
+        if (in) {
+            inode_set_gone(fs, in);
+            inode_release(fs, in);
+        }
+        op_error(op, in ? 0 : ECP_ENOENT);
+        return;
+    }
+    op->mutation = true;
+    keep_bytes(fs, in, unlink_send, op);
+}
+
+/* ---- rename ---- */
+
+/*
+ * op->key/op->kind: the source as named (INODE_FILE: node of any kind); op->to/op->to_kind: the
+ * destination. op->other: the destination's directory. Its name, for a scratch file, is in
+ * op->bytes.
+ */
+static void rename_applied(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+    struct fs *fs = op->fs;
+    struct inode *in, *there;
+
+    (void)stamp;
+    op->call = NULL;
+    if (error) {
+        op_error(op, error);
+        return;
+    }
+    there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
+    in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
+    if (there && there != in) {
+        inode_set_gone(fs, there);
+        inode_release(fs, there);
+    }
+    there = inode_find(fs, INODE_DIR, key_slice(&op->to), NO_TEXT);
+    if (there && op->to_kind == INODE_FILE &&
+        !slice_equal(key_slice(&op->key), key_slice(&op->to))) {
+        inode_set_gone(fs, there);
+        inode_release(fs, there);
+    }
+    if (op->kind == INODE_FILE && op->to_kind == INODE_FILE) {
+        inode_move_tree(fs, key_slice(&op->key), key_slice(&op->to));
+    } else if (in) {
+        inode_set_local(fs, in, false);
+        inode_rekey(fs, in, op->to_kind, key_slice(&op->to), NO_TEXT);
+        if (op->kind == INODE_SCRATCH) {
+            in->have = in->dirty = false;
+            buf_free(&in->data);
+        }
+    }
+    op_error(op, 0);
+}
+
+static void rename_send(void *cookie, int error)
+{
+    struct op *op = cookie;
+    struct update u = {
+        .kind = UPDATE_MOVE, .key = key_slice(&op->key), .value = key_slice(&op->to)};
+
+    if (error) {
+        op_error(op, error);
+        return;
+    }
+    u.flags = UPDATE_KEEP_DIR | (op->to_kind == INODE_FILE ? UPDATE_IN_DIR : 0);
+    if (op->kind == INODE_VALUE || op->to_kind == INODE_VALUE)
+        u.flags |= UPDATE_VALUE_ONLY;
+    if (op->kind == INODE_VALUE)
+        u.flags &= ~UPDATE_KEEP_DIR;
+    if (op->kind == INODE_SCRATCH) {
+        struct inode *in =
+            inode_find(op->fs, INODE_SCRATCH, key_slice(&op->key), buf_slice(&op->text));
+        if (!in) {
+            op_error(op, ECP_ENOENT);
+            return;
+        }
+        u.kind = UPDATE_SET;
+        u.key = key_slice(&op->to);
+        u.value = content_value(op->fs, buf_slice(&in->data));
+        u.flags = op->to_kind == INODE_FILE ? UPDATE_IN_DIR | UPDATE_IS_FILE : 0;
+    }
+    if (op->flags & RENAME_NOREPLACE)
+        u.cond = COND_ABSENT;
+    op_update(op, &u, rename_applied);
+}
+
+static void rename_keep(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    if (error)
+        op_error(op, error);
+    else
+        keep_bytes(op->fs, inode_find(op->fs, op->to_kind, key_slice(&op->to), NO_TEXT),
+                   rename_send, op);
+}
+
+static void rename_scratch(struct op *op)
+{
+    struct inode *in = inode_find(op->fs, INODE_SCRATCH, key_slice(&op->key), buf_slice(&op->text));
+
+    if (!in || op->kind != INODE_SCRATCH) {
+        op_error(op, in ? ECP_EINVAL : op->kind == INODE_SCRATCH ? ECP_ENOENT : ECP_EINVAL);
+        return;
+    }
+    inode_rekey(op->fs, in, INODE_SCRATCH, key_slice(&op->to), buf_slice(&op->bytes));
+    op_error(op, 0);
+}
+
+void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+               const char *newname, unsigned int flags)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct op *op = op_new(fs, req, inode_by_id(fs, parent));
+    struct inode *in;
+    int error;
+
+    op->other = inode_by_id(fs, newparent);
+    op->other->pins++;
+    op->flags = flags;
+    error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
+    if (!error) {
+        error = names_resolve(fs, op->other, newname, &op->to_kind, &op->to, &op->bytes);
+        if (error == ECP_ENOENT)
+            error = ECP_EINVAL;
+    }
+    if (error) {
+        op_error(op, error);
+    } else if (flags & ~(unsigned)RENAME_NOREPLACE) {
+        op_errno(op, EINVAL);
+    } else if (op->kind == INODE_MORE || op->to_kind == INODE_MORE) {
+        op_errno(op, EXDEV); /* many nodes whose names only begin alike: mv copies */
+    } else if (op->to_kind == INODE_SCRATCH) {
+        rename_scratch(op);
+    } else {
+        in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
+        op->mutation = true;
+        if (in && in->kind != INODE_SCRATCH)
+            content_flush(fs, in, rename_keep, op);
+        else
+            rename_keep(op, 0);
+    }
+}
+
+/* ---- no place for these ---- */
+
+void fs_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+    (void)link;
+    (void)parent;
+    (void)name;
+    fuse_reply_err(req, EPERM);
+}
+
+void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+    (void)ino;
+    (void)newparent;
+    (void)newname;
+    fuse_reply_err(req, EPERM);
+}

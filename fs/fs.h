@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of ecpfs share: the mount, its inodes, and operations under way. */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse3/fuse_lowlevel.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/model.h"
+#include "cache/upstream.h"
+
+/*
+ * INODE_MORE is the directory that holds the rest of names longer than one component; INODE_SCRATCH
+ * a file whose name begins with "." and that lives in this mount's memory until it is renamed to a
+ * node's name.
+ */
+enum inode_kind { INODE_DIR, INODE_FILE, INODE_VALUE, INODE_MORE, INODE_SCRATCH };
+
+typedef void inode_done_fn(void *cookie, int error);
+
+struct inode_waiter {
+    STAILQ_ENTRY(inode_waiter) link;
+    inode_done_fn *done;
+    void *cookie;
+};
+
+/*
+ * Known to the kernel (nlookup > 0), open, or holding something not yet sent; freed when none
+ * holds. At most one inode that is not `gone` has a given identity (kind, key, text). A node that
+ * turns from file to directory gets another inode, the old one answers ESTALE.
+ */
+struct inode {
+    struct fs *fs;
+    uint64_t id; /* FUSE nodeid; never reused */
+    enum inode_kind kind;
+    struct key key;   /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
+    struct buf text;  /* INODE_MORE: subscript bytes before here; INODE_SCRATCH: the name */
+    uint64_t nlookup; /* references the kernel holds */
+    unsigned opens;   /* handles */
+    unsigned pins;    /* operations that will come back to it */
+    bool gone;        /* removed or replaced through this mount: out of the identity table */
+    bool made;        /* INODE_MORE: made by mkdir here, exists although nothing is below */
+    bool fresh;       /* created here, first value not yet sent */
+    bool have;        /* data holds the whole content */
+    bool dirty;       /* data differs from what was sent */
+    bool flushing;
+    uint64_t writes; /* counts changes of data and tail, to see what came while flushing */
+    struct buf data; /* content as the file shows it */
+    struct buf tail; /* appended, not yet sent */
+    struct loop_event *timer;
+    STAILQ_HEAD(, inode_waiter) waiters;
+    struct inode *next_id, *next_name; /* hash chains */
+    LIST_ENTRY(inode) local;           /* in fs->locals when fresh, scratch or made */
+    bool is_local;
+};
+
+struct fs {
+    struct loop *loop;
+    struct upstream *up;
+    struct fuse_session *session;
+    uint32_t uid, gid;
+    uint32_t umask;
+    bool text, quiet, read_only;
+    uint64_t started; /* wall clock, for nodes without a stamp */
+    struct inode *root;
+    struct inode **by_id, **by_name;
+    size_t buckets, inodes;
+    uint64_t next_id;
+    LIST_HEAD(, inode) locals;
+    size_t ops; /* operations under way */
+};
+
+/* ---- inode.c ---- */
+void inode_table_init(struct fs *fs);
+void inode_table_free(struct fs *fs);
+struct inode *inode_by_id(struct fs *fs, fuse_ino_t id);
+/* The live inode of an identity, or NULL. text: empty but for INODE_MORE and INODE_SCRATCH. */
+struct inode *inode_find(struct fs *fs, enum inode_kind kind, struct slice key, struct slice text);
+/* As inode_find, made when missing. */
+struct inode *inode_get(struct fs *fs, enum inode_kind kind, struct slice key, struct slice text);
+/* Frees the inode if nothing holds it any more. */
+void inode_release(struct fs *fs, struct inode *in);
+/* Takes it out of the identity table: what it stood for was removed or replaced. */
+void inode_set_gone(struct fs *fs, struct inode *in);
+/* Gives it another identity (rename); an inode that has that identity already becomes gone. */
+void inode_rekey(struct fs *fs, struct inode *in, enum inode_kind kind, struct slice key,
+                 struct slice text);
+/* After the subtree at from became the one at to: every inode below follows. */
+void inode_move_tree(struct fs *fs, struct slice from, struct slice to);
+void inode_set_local(struct fs *fs, struct inode *in, bool local);
+uint64_t inode_number(enum inode_kind kind, struct slice key, struct slice text);
+bool inode_is_dir(const struct inode *in);
+
+/* ---- attr.c: what stat shows ---- */
+/* Whether the node, as the other side reports it, is what this inode stands for. */
+bool attr_matches(const struct inode *in, const struct node *node);
+void attr_of_node(struct fs *fs, const struct inode *in, const struct node *node, struct stat *st);
+/* Of content held here (have, fresh or gone). */
+void attr_of_local(struct fs *fs, const struct inode *in, struct stat *st);
+uint64_t attr_size(const struct fs *fs, uint64_t value_len);
+
+/* ---- content.c: what is written and not yet sent ---- */
+/* Calls done when all that was written is applied; at once (still from the loop's turn) when
+ * nothing is pending. */
+void content_flush(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie);
+/* Calls done when data holds the whole content (tail included). */
+void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie);
+bool content_pending(const struct inode *in);
+/* Content changed: it will be sent within a second. */
+void content_touched(struct fs *fs, struct inode *in);
+int content_resize(struct fs *fs, struct inode *in, uint64_t size);
+int content_write(struct fs *fs, struct inode *in, uint64_t offset, struct slice bytes);
+int content_append(struct fs *fs, struct inode *in, struct slice bytes);
+/* The value that the content stands for (-o text drops one newline). */
+struct slice content_value(const struct fs *fs, struct slice content);
+/* Sends everything, of all inodes; calls done once. */
+void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
+
+/* ---- op.c: an operation under way ---- */
+/*
+ * Made by every handler that cannot answer at once. Ends in exactly one op_* reply, which frees it.
+ * in and other are pinned while it lives.
+ */
+struct op {
+    struct fs *fs;
+    fuse_req_t req;
+    struct upstream_call *call;
+    struct loop_event *patience;
+    bool mutation; /* sent once, outcome matters: not given up lightly */
+    bool counted;
+    struct inode *in, *other;
+    struct key key, to;
+    struct buf text;
+    struct fuse_file_info fi;
+    void (*then)(struct op *op); /* what comes after a step that several operations share */
+    uint64_t offset;
+    size_t size;
+    unsigned flags;
+    enum inode_kind kind, to_kind;
+    struct buf bytes;
+    struct stat st;
+};
+struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);
+void op_error(struct op *op, int error); /* enum ecp_error; 0 answers success */
+void op_errno(struct op *op, int err);
+void op_attr(struct op *op, const struct stat *st);
+void op_entry(struct op *op, struct inode *in, const struct stat *st);
+void op_created(struct op *op, struct inode *in, const struct stat *st);
+void op_opened(struct op *op);
+void op_bytes(struct op *op, struct slice bytes);
+void op_written(struct op *op, size_t len);
+void op_free(struct op *op); /* after a reply sent by the handler itself */
+void op_update(struct op *op, struct update *update, upstream_update_fn *done);
+
+/* ---- names.c: a name in a directory ---- */
+/*
+ * What `name` in directory `dir` stands for, without asking anyone: kind, key and text of an inode.
+ * A node's kind is INODE_FILE until looked up. 0, or ECP_ENOENT when no node can have that name,
+ * ECP_EKEYLONG.
+ */
+int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum inode_kind *kind,
+                  struct key *key, struct buf *text);
+
+/* ---- handlers ---- */
+void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void fs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                struct fuse_file_info *fi);
+void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+               const char *newname, unsigned int flags);
+void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi);
+void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off,
+              struct fuse_file_info *fi);
+void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fs_statfs(fuse_req_t req, fuse_ino_t ino);
+void fs_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
+
+/* ---- ops.c ---- */
+extern const struct fuse_lowlevel_ops fs_ops;
+
+#endif

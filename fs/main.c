@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ecpfs: connects, mounts, serves, and reports how the start went. */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fs/device.h"
+#include "fs/fs.h"
+#include "fs/options.h"
+#include "fs/upstream_net.h"
+#include "net/call.h"
+#include "net/event.h"
+#include "net/url.h"
+
+#define END_TIME (30 * LOOP_SEC) /* to send what is pending after an unmount */
+
+struct mount {
+    struct options o;
+    struct url url;
+    char *where; /* absolute mountpoint */
+    struct fs fs;
+    struct network *network;
+    struct client *client;
+    struct device *device;
+    struct event *signals[3];
+    int report; /* pipe to the waiting parent; -1 once told */
+    int status;
+    bool mounted, ending;
+    struct loop_event *deadline;
+};
+
+/* Tells the parent (background) or the user (foreground) how the start went; empty text: well. */
+static void report(struct mount *m, const char *text)
+{
+    if (m->report >= 0) {
+        if (write(m->report, text, strlen(text)) < 0)
+            log_error("%s", text);
+        close(m->report);
+        m->report = -1;
+        if (!*text)
+            dup2(1, 2); /* nobody reads stderr any more: 1 is /dev/null since detach */
+    } else if (*text) {
+        fprintf(stderr, "ecpfs: %s\n", text);
+    }
+}
+
+static void fail(struct mount *m, char *text)
+{
+    report(m, text);
+    free(text);
+    m->status = 1;
+    event_loop_stop(m->fs.loop);
+}
+
+/* ---- the end ---- */
+
+static void all_sent(void *cookie)
+{
+    struct mount *m = cookie;
+    event_loop_stop(m->fs.loop);
+}
+
+static void too_late(void *cookie)
+{
+    struct mount *m = cookie;
+
+    m->deadline = NULL;
+    log_error("values written could not be sent to %s in time and are lost", m->url.text);
+    m->status = 1;
+    event_loop_stop(m->fs.loop);
+}
+
+static void unmounted(void *cookie)
+{
+    struct mount *m = cookie;
+
+    m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
+    content_flush_all(&m->fs, all_sent, m);
+}
+
+/* SIGTERM: what is pending goes first, then the mount; busy files keep it until they are closed. */
+static void flushed_for_end(void *cookie)
+{
+    struct mount *m = cookie;
+
+    fuse_session_unmount(m->fs.session);
+    m->mounted = false;
+    unmounted(m);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *cookie)
+{
+    struct mount *m = cookie;
+
+    (void)what;
+    if (sig == SIGHUP)
+        return;
+    if (m->ending || !m->mounted) {
+        m->status = 1;
+        event_loop_stop(m->fs.loop);
+        return;
+    }
+    m->ending = true;
+    m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
+    event_del(m->signals[2]);
+    loop_cancel(m->fs.loop, m->deadline);
+    m->deadline = NULL;
+    device_stop(m->device);
+    m->device = NULL;
+    content_flush_all(&m->fs, flushed_for_end, m);
+}
+
+/* ---- the start ---- */
+
+static char *mount_now(struct mount *m)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    char *opts = xasprintf("fsname=%s,subtype=ecpfs,default_permissions%s%s", m->url.text,
+                           m->o.allow_other ? ",allow_other" : "", m->o.read_only ? ",ro" : "");
+    char *why = NULL;
+
+    fuse_opt_add_arg(&args, "ecpfs");
+    fuse_opt_add_arg(&args, "-o");
+    fuse_opt_add_arg(&args, opts);
+    free(opts);
+    m->fs.session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), &m->fs);
+    if (!m->fs.session)
+        why = xasprintf("cannot start a FUSE session (is /dev/fuse there? try: modprobe fuse)");
+    else if (fuse_session_mount(m->fs.session, m->where) != 0)
+        why = xasprintf("cannot mount on %s (the line above says why; %s)", m->where,
+                        m->o.allow_other
+                            ? "allow_other needs user_allow_other in /etc/fuse.conf"
+                            : "is it yours, empty of mounts, and /dev/fuse open to you?");
+    fuse_opt_free_args(&args);
+    return why;
+}
+
+static void ready(struct mount *m)
+{
+    char *why = mount_now(m);
+
+    if (why) {
+        fail(m, why);
+        return;
+    }
+    m->mounted = true;
+    m->fs.started = loop_wall(m->fs.loop);
+    m->device = device_start(&m->fs, event_loop_base(m->fs.loop), unmounted, m);
+    log_info("%s mounted on %s", m->url.text, m->where);
+    report(m, "");
+}
+
+static void first_answer(void *cookie, int error, const struct space *space)
+{
+    struct mount *m = cookie;
+
+    (void)space;
+    if (error)
+        fail(m, xasprintf("%s: %s", m->url.text, error_text(error)));
+    else
+        ready(m);
+}
+
+static void state_changed(void *cookie, enum client_state state, int error, const char *why)
+{
+    struct mount *m = cookie;
+
+    if (m->mounted && state == CLIENT_NORMAL) {
+        log_notice("connected to %s again", m->url.text);
+    } else if (why && m->mounted) {
+        log_warning("%s: %s", m->url.text, why);
+    } else if (why && (state == CLIENT_LOST || error)) {
+        fail(m, xasprintf("%s: %s", m->url.text, why));
+    }
+}
+
+static char *check_mountpoint(struct mount *m)
+{
+    struct stat st, up;
+    char *parent;
+
+    if (stat(m->o.mountpoint, &st) != 0) {
+        if (errno == ENOTCONN)
+            return xasprintf(
+                "%s is the mountpoint of a dead mount: fusermount3 -uz %s, then try again",
+                m->o.mountpoint, m->o.mountpoint);
+        return xasprintf("mountpoint %s: %s", m->o.mountpoint, strerror(errno));
+    }
+    if (!S_ISDIR(st.st_mode))
+        return xasprintf("mountpoint %s: not a directory", m->o.mountpoint);
+    m->where = realpath(m->o.mountpoint, NULL);
+    if (!m->where)
+        return xasprintf("mountpoint %s: %s", m->o.mountpoint, strerror(errno));
+    parent = xasprintf("%s/..", m->where);
+    if (stat(parent, &up) == 0 && up.st_dev != st.st_dev && strcmp(m->where, "/") != 0) {
+        free(parent);
+        return xasprintf("mountpoint %s: busy: something is mounted there already",
+                         m->o.mountpoint);
+    }
+    free(parent);
+    return NULL;
+}
+
+static void watch_signals(struct mount *m)
+{
+    static const int sigs[] = {SIGTERM, SIGINT, SIGHUP};
+
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < 3; i++) {
+        m->signals[i] = evsignal_new(event_loop_base(m->fs.loop), sigs[i], on_signal, m);
+        event_add(m->signals[i], NULL);
+    }
+}
+
+static int serve(struct mount *m)
+{
+    struct client_config config = {.address = m->url.address,
+                                   .namespace = m->url.namespace,
+                                   .program = "ecpfs " PACKAGE_VERSION,
+                                   .reconnect = true,
+                                   .state = state_changed,
+                                   .cookie = m};
+
+    log_open("ecpfs", !m->o.foreground, m->o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
+    m->fs.loop = event_loop_new();
+    m->network = event_network_new(m->fs.loop);
+    m->fs.uid = m->o.uid;
+    m->fs.gid = m->o.gid;
+    m->fs.umask = m->o.umask;
+    m->fs.text = m->o.text;
+    m->fs.quiet = m->o.quiet;
+    inode_table_init(&m->fs);
+    watch_signals(m);
+    m->client = client_new(m->fs.loop, m->network, &config);
+    m->fs.up = upstream_net_new(m->client);
+    call_space(m->client, first_answer, m);
+    event_loop_run(m->fs.loop);
+    if (m->device)
+        device_stop(m->device);
+    if (m->fs.session) {
+        if (m->mounted)
+            fuse_session_unmount(m->fs.session);
+        fuse_session_destroy(m->fs.session);
+    }
+    loop_cancel(m->fs.loop, m->deadline);
+    client_free(m->client);
+    upstream_net_free(m->fs.up);
+    return m->status;
+}
+
+/* The parent of a background start: waits for the word of the child, however that ends. */
+static int wait_for_child(int fd, pid_t child)
+{
+    char text[1024];
+    size_t len = 0;
+    ssize_t n;
+    int status;
+
+    while (len < sizeof(text) - 1 && (n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
+    if (len > 1 || (len == 1 && text[0] != '\n')) {
+        fprintf(stderr, "ecpfs: %s\n", text);
+        return 1;
+    }
+    if (len == 0 && waitpid(child, &status, WNOHANG) == child) {
+        fprintf(stderr, "ecpfs: ended unexpectedly while starting\n");
+        return 1;
+    }
+    return 0;
+}
+
+static void detach(int report_fd)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    setsid();
+    if (chdir("/") != 0 || null < 0)
+        return;
+    dup2(null, 0);
+    dup2(null, 1);
+    if (null != report_fd && null > 2)
+        close(null);
+}
+
+int main(int argc, char **argv)
+{
+    struct mount m = {.report = -1};
+    int status = options_parse(&m.o, argc, argv), fds[2];
+    char *why = NULL;
+    pid_t child;
+
+    if (status >= 0)
+        return status;
+    if (url_parse(m.o.url, &m.url, &why) != 0 || (why = check_mountpoint(&m))) {
+        fprintf(stderr, "ecpfs: %s\n", why);
+        return 1;
+    }
+    if (m.o.foreground)
+        return serve(&m);
+    if (pipe2(fds, O_CLOEXEC) != 0 || (child = fork()) < 0) {
+        fprintf(stderr, "ecpfs: %s\n", strerror(errno));
+        return 1;
+    }
+    if (child > 0) {
+        close(fds[1]);
+        return wait_for_child(fds[0], child);
+    }
+    close(fds[0]);
+    m.report = fds[1];
+    detach(fds[1]);
+    return serve(&m);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A name in a directory: which node, value, rest of a long name or scratch file it stands for. */
+#include "fs/fs.h"
+
+#include "base/name.h"
+
+static bool reserved(const struct inode *dir, const char *name)
+{
+    if (strcmp(name, ".lock") == 0)
+        return true;
+    return dir->key.len == 0 && (strcmp(name, ".locks") == 0 || strcmp(name, ".ecp") == 0);
+}
+
+/* A continued component covers bytes that depend on whether the next one needs an escape: try both.
+ */
+static bool more_canonical(struct slice before, struct slice name)
+{
+    static const char fillers[] = {'a', '\1'};
+    struct buf full = {0};
+    bool ok = false;
+
+    for (size_t i = 0; i < sizeof(fillers) && !ok; i++) {
+        char out[NAME_MAX_LEN];
+        uint8_t rest[NAME_MAX_LEN];
+        size_t from = 0, covered = 0, len = 0;
+        bool continued = true;
+
+        buf_clear(&full);
+        buf_append_slice(&full, before);
+        memset(rest, fillers[i], sizeof(rest));
+        buf_append(&full, rest, sizeof(rest));
+        buf_append(&full, rest, sizeof(rest));
+        while (continued && from < before.len) {
+            len = name_encode(buf_slice(&full), from, out, &covered, &continued);
+            from += covered;
+        }
+        ok = continued && from == before.len && slice_equal(slice_of(out, len), name);
+    }
+    buf_free(&full);
+    return ok;
+}
+
+/* The subscript's earlier components must be cut where this directory was. */
+static bool boundary(struct slice subscript, size_t at)
+{
+    char out[NAME_MAX_LEN];
+    size_t from = 0, covered;
+    bool continued = true;
+
+    while (continued && from < at) {
+        name_encode(subscript, from, out, &covered, &continued);
+        from += covered;
+    }
+    return from == at && (at == 0 || continued);
+}
+
+int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum inode_kind *kind,
+                  struct key *key, struct buf *text)
+{
+    uint8_t bytes[NAME_MAX_LEN];
+    struct slice component = slice_str(name);
+    size_t from = dir->kind == INODE_MORE ? dir->text.len : 0;
+    bool continued;
+    int n, error = 0;
+
+    (void)fs;
+    buf_clear(text);
+    *key = dir->key;
+    if (component.len > NAME_MAX_LEN)
+        return ECP_EKEYLONG;
+    if (from == 0 && strcmp(name, ".value") == 0 && dir->key.len > 0) {
+        *kind = INODE_VALUE;
+        return 0;
+    }
+    if (name[0] == '.') {
+        if (from > 0 || dir->key.len == 0 || reserved(dir, name))
+            return ECP_ENOENT;
+        *kind = INODE_SCRATCH;
+        buf_append_slice(text, component);
+        return 0;
+    }
+    n = name_decode(component, from, bytes, &continued);
+    if (n < 0)
+        return ECP_ENOENT;
+    buf_append_slice(text, buf_slice(&dir->text));
+    buf_append(text, bytes, (size_t)n);
+    if (continued) {
+        *kind = INODE_MORE;
+        if (text->len > SUBSCRIPT_MAX_LEN)
+            return ECP_EKEYLONG;
+        return more_canonical(buf_slice(text), component) ? 0 : ECP_ENOENT;
+    }
+    *kind = INODE_FILE;
+    if (!boundary(buf_slice(text), from) || !name_canonical(buf_slice(text), from, component))
+        error = ECP_ENOENT;
+    if (!error)
+        error = key_append(key, buf_slice(text));
+    buf_clear(text);
+    return error == ECP_EINVAL ? ECP_ENOENT : error;
+}

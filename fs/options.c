@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads the command line of ecpfs: its own options, and mount(8)'s generic words. */
+#include "fs/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: ecpfs URL MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION...]]\n"
+    "       mount -t ecpfs URL MOUNTPOINT [-o ...]\n"
+    "Mounts a namespace of a data server: URL is ecp://HOST[:PORT]/NAMESPACE or "
+    "ecp+unix:///SOCKET.\n"
+    "\n"
+    "  -f               stay in the foreground, log to stderr\n"
+    "  -d, --debug      as -f, and log debugging lines\n"
+    "  -o ro            read only\n"
+    "  -o allow_other   let other users in (with user_allow_other in /etc/fuse.conf, or as root)\n"
+    "  -o uid=N,gid=N   owner that files show (default: who mounts)\n"
+    "  -o umask=OCTAL   permission bits that files do not show (default: the process's umask)\n"
+    "  -o text          show values with a newline added; drop one on writing\n"
+    "  -o quiet         accept chmod and chown without effect\n"
+    "  -h, --help       this text\n"
+    "  -V, --version    version\n"
+    "Unmount with fusermount3 -u MOUNTPOINT or umount. See ecpfs(8), and ecpfs(7) for names and "
+    "files.\n";
+
+static const char *const ignored[] = {
+    "rw",       "auto",  "noauto",     "user", "users",       "nouser", "_netdev", "nofail",
+    "defaults", "exec",  "noexec",     "suid", "nosuid",      "dev",    "nodev",   "relatime",
+    "noatime",  "atime", "nodiratime", "sync", "async_mount", "group",  "owner"};
+
+static bool is_ignored(const char *word)
+{
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        if (strcmp(word, ignored[i]) == 0)
+            return true;
+    }
+    return strncmp(word, "x-", 2) == 0 || strncmp(word, "comment=", 8) == 0;
+}
+
+static int number(const char *word, const char *value, int base, uint32_t *out)
+{
+    char *end;
+    unsigned long n;
+
+    errno = 0;
+    n = strtoul(value, &end, base);
+    if (*value < '0' || *value > '9' || *end || errno || n > UINT32_MAX) {
+        fprintf(stderr, "ecpfs: -o %s: not a number\n", word);
+        return -1;
+    }
+    *out = (uint32_t)n;
+    return 0;
+}
+
+static int one_option(struct options *o, const char *word)
+{
+    if (strcmp(word, "ro") == 0)
+        o->read_only = true;
+    else if (strcmp(word, "allow_other") == 0)
+        o->allow_other = true;
+    else if (strcmp(word, "text") == 0)
+        o->text = true;
+    else if (strcmp(word, "quiet") == 0)
+        o->quiet = true;
+    else if (strcmp(word, "debug") == 0)
+        o->debug = o->foreground = true;
+    else if (strncmp(word, "uid=", 4) == 0)
+        return number(word, word + 4, 10, &o->uid);
+    else if (strncmp(word, "gid=", 4) == 0)
+        return number(word, word + 4, 10, &o->gid);
+    else if (strncmp(word, "umask=", 6) == 0)
+        return number(word, word + 6, 8, &o->umask);
+    else if (!is_ignored(word)) {
+        fprintf(stderr, "ecpfs: unknown option -o %s; ecpfs --help lists them\n", word);
+        return -1;
+    }
+    return 0;
+}
+
+static int option_list(struct options *o, char *list)
+{
+    char *save = NULL;
+
+    for (char *word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        if (one_option(o, word) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int defaults(struct options *o)
+{
+    mode_t mask = umask(0);
+
+    umask(mask);
+    *o = (struct options){.uid = getuid(), .gid = getgid(), .umask = mask};
+    return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv)
+{
+    static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"debug", no_argument, NULL, 'd'},
+                                          {0}};
+    int c;
+
+    defaults(o);
+    while ((c = getopt_long(argc, argv, "fdo:hVsnv", longs, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(usage, stdout);
+            return 0;
+        } else if (c == 'V') {
+            puts("ecpfs " PACKAGE_VERSION);
+            return 0;
+        } else if (c == 'f') {
+            o->foreground = true;
+        } else if (c == 'd') {
+            o->foreground = o->debug = true;
+        } else if (c == 'o') {
+            if (option_list(o, optarg) != 0)
+                return 2;
+        } else if (c == '?') {
+            fputs("ecpfs --help shows how it is used\n", stderr);
+            return 2;
+        }
+    }
+    if (argc - optind != 2) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    o->umask &= 0777;
+    o->url = argv[optind];
+    o->mountpoint = argv[optind + 1];
+    return -1;
+}

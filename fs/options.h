@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of ecpfs, also as mount(8) calls it. */
+#ifndef FS_OPTIONS_H
+#define FS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+    const char *url, *mountpoint;
+    bool foreground, debug;
+    bool read_only, allow_other, text, quiet;
+    uint32_t uid, gid, umask;
+};
+
+/* Fills in the options. Returns -1 to go on, else the exit status (help, version, usage error: said
+ * already). */
+int options_parse(struct options *o, int argc, char **argv);
+
+#endif
