@@ -25,8 +25,10 @@ struct conn_events {
     (30 * LOOP_SEC) /* pending output or a begun frame must progress: see below */
 
 /*
- * Takes over stream. A frame once begun must be complete within CONN_STALL_TIME, and pending output
- * must shrink within it: otherwise closed() with ECP_ETIMEOUT. max_payload as in frame_parse.
+ * Takes over stream. A frame once begun must be complete within CONN_STALL_TIME and one second for
+ * each 256 KiB of its payload, and the peer must take some of the pending output within
+ * CONN_STALL_TIME: otherwise closed() with ECP_ETIMEOUT. Paused time does not count. max_payload as
+ * in frame_parse.
  */
 struct conn *conn_new(struct loop *loop, struct stream *stream, size_t max_payload,
                       const struct conn_events *events, void *cookie);

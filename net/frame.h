@@ -7,9 +7,10 @@
 #include "base/error.h"
 
 /*
- * Header, little-endian: u32 payload length, u16 type, u16 flags (0), u64 request id, u64 XXH3-64
- * of the 16 header bytes before it and the payload. Requests have ids chosen by the client (never
- * 0); replies repeat the id; messages that answer nothing have id 0.
+ * Header, little-endian: u32 payload length, u16 type, u16 flags (0), u64 request id, u64 checksum
+ * of the 16 header bytes before it and the payload: XXH3-64 of the payload, its seed being the
+ * XXH3-64 (seed 0) of those 16 bytes. A frame with a flag set is malformed. Requests have ids
+ * chosen by the client (never 0); replies repeat the id; messages that answer nothing have id 0.
  */
 #define FRAME_HEADER_LEN   24
 #define FRAME_MAX_PAYLOAD  ((4u << 20) + (64u << 10)) /* a SET of the largest value fits */

@@ -14,8 +14,7 @@
  * transaction at a time, on the loop. Each sees committed state as of its beginning, the writer
  * also what it wrote. A read transaction must not stay open between turns of the loop.
  *
- * Slices handed out are borrowed until the next call that uses the same transaction to write, moves
- * the same cursor, or ends the transaction.
+ * Slices handed out are borrowed until the transaction ends or, in a write transaction, writes.
  */
 struct engine;
 

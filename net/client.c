@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's session: connecting, greeting, keepalive, queueing of calls and their answers. */
+#include "net/client.h"
+
+#include <stdlib.h>
+
+#define CONNECT_TIMEOUT (10 * LOOP_SEC)
+#define BACKOFF_MIN     (100 * LOOP_MS)
+#define BACKOFF_MAX     (5 * LOOP_SEC)
+#define LEASE_MIN       (100 * LOOP_MS) /* a server's shorter term is taken as this */
+#define FLUSH_SIZE      (256u << 10)    /* bytes that do not wait for the end of the turn */
+#define TABLE_MIN       64
+
+static bool is_update(const struct call *call)
+{
+    return call->kind->request == MSG_UPDATE;
+}
+
+/* Lists */
+
+static void list_add(struct call_list *list, struct call *call)
+{
+    call->list = list;
+    call->next = NULL;
+    call->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = call;
+    list->last = call;
+}
+
+static void list_remove(struct call *call)
+{
+    struct call_list *list = call->list;
+    *(call->prev ? &call->prev->next : &list->first) = call->next;
+    *(call->next ? &call->next->prev : &list->last) = call->prev;
+    call->list = NULL;
+}
+
+/* Table of sent calls by id. Ids are consecutive: their low bits spread well. */
+
+static struct call **table_slot(struct client *c, uint64_t id)
+{
+    return &c->table[id & (c->table_size - 1)];
+}
+
+static void table_link(struct client *c, struct call *call)
+{
+    struct call **slot = table_slot(c, call->id);
+    call->chain = *slot;
+    *slot = call;
+}
+
+static void table_add(struct client *c, struct call *call)
+{
+    if (c->table_count++ == c->table_size) {
+        c->table_size *= 2;
+        free(c->table);
+        c->table = xcalloc(c->table_size, sizeof(struct call *));
+        for (struct call *old = c->sent.first; old; old = old->next)
+            table_link(c, old);
+    }
+    table_link(c, call);
+}
+
+static struct call *table_find(struct client *c, uint64_t id)
+{
+    struct call *call = *table_slot(c, id);
+    while (call && call->id != id)
+        call = call->chain;
+    return call;
+}
+
+static void table_remove(struct client *c, struct call *call)
+{
+    struct call **at = table_slot(c, call->id);
+    while (*at != call)
+        at = &(*at)->chain;
+    *at = call->chain;
+    c->table_count--;
+}
+
+/* Takes a call out of its list. */
+static void unqueue(struct client *c, struct call *call)
+{
+    if (call->list == &c->sent)
+        table_remove(c, call);
+    if (call->list == &c->waiting)
+        c->waiting_bytes -= call->len;
+    list_remove(call);
+}
+
+void client_forget(struct client *c, struct call *call)
+{
+    unqueue(c, call);
+    if (is_update(call)) {
+        c->updates--;
+        c->update_bytes -= call->len;
+    }
+}
+
+void call_free(struct call *call)
+{
+    free(call);
+}
+
+void call_cancel(struct call *call)
+{
+    if (!call)
+        return;
+    client_forget(call->client, call);
+    call_free(call);
+}
+
+/* Endings: done of a call that fails here is called from the loop. */
+
+static void end_calls(void *cookie)
+{
+    struct client *c = cookie;
+    c->ending_event = NULL;
+    /* Calls refused by a done of this turn are told in the next one. */
+    struct call *last = c->ending.last;
+    for (bool more = last != NULL; more && c->ending.first;) {
+        struct call *call = c->ending.first;
+        more = call != last;
+        client_forget(c, call);
+        call->kind->failed(call, call->error, 0, "");
+        call_free(call);
+    }
+    if (c->ending.first && !c->ending_event)
+        c->ending_event = loop_soon(c->loop, end_calls, c);
+}
+
+static void end_later(struct client *c, struct call *call, int error)
+{
+    call->error = error;
+    list_add(&c->ending, call);
+    if (!c->ending_event)
+        c->ending_event = loop_soon(c->loop, end_calls, c);
+}
+
+static void end_all(struct client *c, struct call_list *list, int error)
+{
+    while (list->first) {
+        struct call *call = list->first;
+        unqueue(c, call);
+        end_later(c, call, error);
+    }
+}
+
+/* State */
+
+static void try_connect(void *cookie);
+static void keep_alive(void *cookie);
+
+static void set_timer(struct client *c, uint64_t delay, loop_fn *fn)
+{
+    loop_cancel(c->loop, c->timer);
+    c->timer = fn ? loop_timer(c->loop, delay, fn, c) : NULL;
+}
+
+static void set_state(struct client *c, enum client_state state, int error, const char *why)
+{
+    c->state = state;
+    if (c->config.state)
+        c->config.state(c->config.cookie, state, error, why);
+}
+
+/* Text from the peer, fit for a log or a terminal. */
+static char *clean_text(struct slice s)
+{
+    char *text = xmalloc(s.len + 1);
+    for (size_t i = 0; i < s.len; i++)
+        text[i] = (char)(s.data[i] < 0x20 || s.data[i] == 0x7F ? '?' : s.data[i]);
+    text[s.len] = 0;
+    return text;
+}
+
+/* What was sent and got no answer: updates end, everything else is sent again, in its order. */
+static void unsend(struct client *c)
+{
+    struct call_list waiting = c->waiting;
+    c->waiting = (struct call_list){0};
+    while (c->sent.first) {
+        struct call *call = c->sent.first;
+        unqueue(c, call);
+        if (is_update(call)) {
+            end_later(c, call, ECP_EDISCONNECTED);
+        } else {
+            list_add(&c->waiting, call);
+            c->waiting_bytes += call->len;
+        }
+    }
+    while (waiting.first) {
+        struct call *call = waiting.first;
+        waiting.first = call->next;
+        list_add(&c->waiting, call);
+    }
+}
+
+static uint64_t next_backoff(struct client *c)
+{
+    c->backoff = c->backoff ? c->backoff * 2 : BACKOFF_MIN;
+    if (c->backoff > BACKOFF_MAX)
+        c->backoff = BACKOFF_MAX;
+    /* Clients of one server that restarts do not all come back in the same instant. */
+    uint64_t spread = c->backoff / 4;
+    return c->backoff - (c->backoff > BACKOFF_MIN ? loop_random(c->loop) % spread : 0);
+}
+
+/* The connection, or the try for one, has failed. why may belong to the connection. */
+static void disconnect(struct client *c, int error, const char *why)
+{
+    char *kept = xstrdup(why ? why : error_text(error));
+    if (c->connecting)
+        network_connect_cancel(c->network, c->connecting);
+    c->connecting = NULL;
+    if (c->conn)
+        conn_close(c->conn);
+    c->conn = NULL;
+    buf_clear(&c->out);
+    unsend(c);
+    if (!c->config.reconnect || error == ECP_EVERSION || error == ECP_ENAMESPACE) {
+        set_timer(c, 0, NULL);
+        c->lost_error = error;
+        end_all(c, &c->waiting, error);
+        set_state(c, CLIENT_LOST, error, kept);
+    } else {
+        set_timer(c, next_backoff(c), try_connect);
+        set_state(c, CLIENT_CONNECTING, error, kept);
+    }
+    free(kept);
+}
+
+/* Sending */
+
+static void put_call(struct client *c, struct call *call)
+{
+    call->id = ++c->last_id;
+    size_t mark = frame_begin(&c->out, call->kind->request, call->id);
+    size_t at = c->out.len;
+    buf_append(&c->out, call->payload, call->len);
+    if (is_update(call)) {
+        call->sequence = ++c->last_sequence;
+        patch_u32(&c->out, at, (uint32_t)call->sequence);
+        patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
+    }
+    frame_end(&c->out, mark);
+    c->round_trips++;
+}
+
+static void flush(struct client *c)
+{
+    if (c->out.len)
+        conn_send(c->conn, &c->out);
+}
+
+static void pump_now(struct client *c)
+{
+    if (c->state != CLIENT_NORMAL)
+        return;
+    /* Above the mark conn tells of it when all is sent, and then this goes on. */
+    while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
+        struct call *call = c->waiting.first;
+        unqueue(c, call);
+        put_call(c, call);
+        list_add(&c->sent, call);
+        table_add(c, call);
+        if (c->out.len >= FLUSH_SIZE)
+            flush(c);
+    }
+    flush(c);
+}
+
+static void pump(void *cookie)
+{
+    struct client *c = cookie;
+    c->pump_event = NULL;
+    pump_now(c);
+}
+
+static void pump_soon(struct client *c)
+{
+    if (!c->pump_event && c->state == CLIENT_NORMAL)
+        c->pump_event = loop_soon(c->loop, pump, c);
+}
+
+static void on_drained(void *cookie)
+{
+    pump_soon(cookie);
+}
+
+static struct call *new_call(struct client *c, const struct call_kind *kind, void *cookie)
+{
+    struct call *call = xmalloc(sizeof *call + c->scratch.len);
+    *call = (struct call){.client = c, .kind = kind, .cookie = cookie, .len = c->scratch.len};
+    if (call->len)
+        memcpy(call->payload, c->scratch.data, call->len);
+    buf_clear(&c->scratch);
+    if (c->scratch.cap > FLUSH_SIZE)
+        buf_free(&c->scratch);
+    if (is_update(call)) {
+        c->updates++;
+        c->update_bytes += call->len;
+    }
+    return call;
+}
+
+struct call *client_submit(struct client *c, const struct call_kind *kind, void *cookie)
+{
+    if (c->state == CLIENT_LOST)
+        return client_refuse(c, kind, c->lost_error, cookie);
+    struct call *call = new_call(c, kind, cookie);
+    list_add(&c->waiting, call);
+    c->waiting_bytes += call->len;
+    if (c->waiting_bytes >= FLUSH_SIZE)
+        pump_now(c);
+    else
+        pump_soon(c);
+    return call;
+}
+
+struct call *client_refuse(struct client *c, const struct call_kind *kind, int error, void *cookie)
+{
+    buf_clear(&c->scratch);
+    struct call *call = new_call(c, kind, cookie);
+    end_later(c, call, error);
+    return call;
+}
+
+/* A frame without payload, at once. */
+static void send_empty(struct client *c, uint16_t type, uint64_t id)
+{
+    frame_end(&c->out, frame_begin(&c->out, type, id));
+    flush(c);
+}
+
+/* Receiving */
+
+static void closed_by_server(struct client *c, const struct msg_error *m)
+{
+    char *text = clean_text(m->text);
+    char *why = xasprintf("the server says: %s%s%s", error_text(m->code), *text ? ": " : "", text);
+    disconnect(c, m->code, why);
+    free(why);
+    free(text);
+}
+
+static void welcomed(struct client *c, const struct frame *frame)
+{
+    struct msg_welcome m;
+    if (msg_get_welcome(frame->payload, &m)) {
+        disconnect(c, ECP_EPROTO, "the server's greeting is malformed");
+        return;
+    }
+    if (m.version < PROTOCOL_MIN || m.version > PROTOCOL_MAX) {
+        disconnect(c, ECP_EVERSION, "the server chose a protocol version that was not offered");
+        return;
+    }
+    char *name = clean_text(m.server);
+    free(c->server);
+    c->server = xasprintf("%s at %s", name, c->config.address);
+    free(name);
+    c->lease = m.lease_ms * LOOP_MS < LEASE_MIN ? LEASE_MIN : m.lease_ms * LOOP_MS;
+    c->last_sequence = 0;
+    c->pinged = 0;
+    c->backoff = 0;
+    conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
+    set_timer(c, c->lease / 3, keep_alive);
+    set_state(c, CLIENT_NORMAL, 0, NULL);
+    pump_soon(c);
+}
+
+/* An error that answers one call. */
+static void call_failed(struct call *call, const struct msg_error *m)
+{
+    char *text = clean_text(m->text);
+    call->kind->failed(call, m->code, m->index, text);
+    free(text);
+}
+
+static void answered(struct client *c, const struct frame *frame)
+{
+    struct msg_error m;
+    struct call *call = table_find(c, frame->id);
+    if (!call) {
+        /* Cancelled, or the answer to a keepalive. */
+        if (frame->id == 0 || frame->id > c->last_id)
+            disconnect(c, ECP_EPROTO, "the server answered what was not asked");
+        return;
+    }
+    bool failed = frame->type == MSG_ERROR;
+    int error = failed ? msg_get_error(frame->payload, &m)
+                       : (frame->type == call->kind->answer ? 0 : ECP_EPROTO);
+    client_forget(c, call);
+    if (!error && failed)
+        call_failed(call, &m);
+    else if (!error)
+        error = call->kind->answered(call, frame->payload);
+    if (error) {
+        /* Asked again it would come out the same; of an update the outcome is not known. */
+        call->kind->failed(call, is_update(call) ? ECP_EDISCONNECTED : ECP_EPROTO, 0, "");
+        disconnect(c, ECP_EPROTO, "the server sent a malformed answer");
+    }
+    call_free(call);
+}
+
+static void on_frame(void *cookie, const struct frame *frame)
+{
+    struct client *c = cookie;
+    struct msg_error m;
+    if (frame->type == MSG_ERROR && (frame->id == 0 || c->state == CLIENT_GREETING)) {
+        if (msg_get_error(frame->payload, &m))
+            disconnect(c, ECP_EPROTO, "the server sent a malformed error");
+        else
+            closed_by_server(c, &m);
+    } else if (c->state == CLIENT_GREETING) {
+        if (frame->type == MSG_WELCOME)
+            welcomed(c, frame);
+        else
+            disconnect(c, ECP_EPROTO, "the server did not greet");
+    } else if (frame->type == MSG_PING) {
+        if (conn_pending(c->conn) <= CONN_OUTPUT_HIGH)
+            send_empty(c, MSG_PONG, frame->id);
+    } else if (frame->type == MSG_BYE) {
+        disconnect(c, ECP_ESHUTDOWN, "the server ended the session");
+    } else {
+        answered(c, frame);
+    }
+}
+
+static void on_closed(void *cookie, int error, const char *why)
+{
+    disconnect(cookie, error ? error : ECP_EDISCONNECTED, why);
+}
+
+static const struct conn_events conn_events = {
+    .frame = on_frame, .closed = on_closed, .drained = on_drained};
+
+/* Timers */
+
+static void keep_alive(void *cookie)
+{
+    struct client *c = cookie;
+    c->timer = NULL;
+    uint64_t now = loop_now(c->loop), heard = conn_last_heard(c->conn);
+    bool asked = c->pinged > heard;
+    /* A process that was stopped asks once more before it gives up. */
+    if (asked && now - heard >= c->lease && now - c->pinged >= c->lease / 4) {
+        disconnect(c, ECP_ETIMEOUT, "nothing was heard from the server for a lease term");
+        return;
+    }
+    if (!asked && now - heard >= c->lease / 4) {
+        c->pinged = now;
+        c->round_trips++;
+        send_empty(c, MSG_PING, ++c->last_id);
+    }
+    set_timer(c, c->lease / 3, keep_alive);
+}
+
+static void try_timed_out(void *cookie)
+{
+    struct client *c = cookie;
+    c->timer = NULL;
+    disconnect(c, ECP_ETIMEOUT,
+               c->conn ? "the server did not greet in time" : "no connection in time");
+}
+
+static void on_connect(void *cookie, struct stream *stream, int error, const char *why)
+{
+    struct client *c = cookie;
+    c->connecting = NULL;
+    if (!stream) {
+        disconnect(c, error ? error : ECP_EUNREACHABLE, why);
+        return;
+    }
+    c->conn = conn_new(c->loop, stream, FRAME_MAX_GREETING, &conn_events, c);
+    struct msg_hello hello = {.version_min = PROTOCOL_MIN,
+                              .version_max = PROTOCOL_MAX,
+                              .namespace = slice_str(c->config.namespace),
+                              .program = slice_str(c->config.program)};
+    size_t mark = frame_begin(&c->out, MSG_HELLO, ++c->last_id);
+    msg_put_hello(&c->out, &hello);
+    frame_end(&c->out, mark);
+    flush(c);
+    set_state(c, CLIENT_GREETING, 0, NULL);
+}
+
+static void try_connect(void *cookie)
+{
+    struct client *c = cookie;
+    c->timer = NULL;
+    set_timer(c, c->config.connect_timeout, try_timed_out);
+    c->connecting = network_connect(c->network, c->config.address, on_connect, c);
+}
+
+/* Life */
+
+struct client *client_new(struct loop *loop, struct network *network,
+                          const struct client_config *config)
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    c->loop = loop;
+    c->network = network;
+    c->config = *config;
+    c->config.address = xstrdup(config->address);
+    c->config.namespace = xstrdup(config->namespace);
+    c->config.program = xstrdup(config->program ? config->program : "");
+    if (!c->config.connect_timeout)
+        c->config.connect_timeout = CONNECT_TIMEOUT;
+    c->server = xasprintf("server at %s", config->address);
+    c->table_size = TABLE_MIN;
+    c->table = xcalloc(c->table_size, sizeof(struct call *));
+    c->state = CLIENT_CONNECTING;
+    try_connect(c);
+    return c;
+}
+
+static void free_calls(struct client *c, struct call_list *list)
+{
+    while (list->first) {
+        struct call *call = list->first;
+        client_forget(c, call);
+        call_free(call);
+    }
+}
+
+void client_free(struct client *c)
+{
+    if (!c)
+        return;
+    set_timer(c, 0, NULL);
+    loop_cancel(c->loop, c->pump_event);
+    loop_cancel(c->loop, c->ending_event);
+    if (c->connecting)
+        network_connect_cancel(c->network, c->connecting);
+    if (c->conn) {
+        if (c->state == CLIENT_NORMAL)
+            send_empty(c, MSG_BYE, 0);
+        conn_close_after_flush(c->conn);
+    }
+    free_calls(c, &c->waiting);
+    free_calls(c, &c->sent);
+    free_calls(c, &c->ending);
+    free(c->table);
+    buf_free(&c->out);
+    buf_free(&c->scratch);
+    free((char *)c->config.address);
+    free((char *)c->config.namespace);
+    free((char *)c->config.program);
+    free(c->server);
+    free(c);
+}
+
+enum client_state client_state(const struct client *c)
+{
+    return c->state;
+}
+
+const char *client_server(const struct client *c)
+{
+    return c->server;
+}
+
+size_t client_updates_pending(const struct client *c)
+{
+    return c->updates;
+}
+
+size_t client_update_bytes_pending(const struct client *c)
+{
+    return c->update_bytes;
+}
+
+uint64_t client_round_trips(const struct client *c)
+{
+    return c->round_trips;
+}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for ecp.
+
+_ecp()
+{
+    local cur prev words cword
+    _init_completion 2>/dev/null || {
+        cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+        words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    }
+    local commands="get set kill zkill data incr info order query zwrite import export ping"
+    local command="" i options=""
+    for ((i = 1; i < cword; i++)); do
+        case ${words[i]} in
+            -s | --server) ((i++)) ;;
+            -*) ;;
+            *) command=${words[i]}; break ;;
+        esac
+    done
+    case $prev in
+        -s | --server | --label | --batch | --if-stamp | -c | --count) return ;;
+        --format)
+            local formats="zwr go"
+            [[ $command == import ]] && formats+=" auto"
+            COMPREPLY=($(compgen -W "$formats" -- "$cur"))
+            return ;;
+        -o | --output) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    esac
+    case $command in
+        "")
+            COMPREPLY=($(compgen -W "$commands -s --server -h --help -V --version" -- "$cur"))
+            return ;;
+        get) options="-n --raw -0 --null" ;;
+        set) options="--create --if-stamp" ;;
+        order) options="--reverse --first --all -0 --null" ;;
+        query) options="--reverse" ;;
+        import) options="--format --strict --quiet --batch" ;;
+        export) options="-o --output --format --label" ;;
+        ping) options="-c --count" ;;
+    esac
+    if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "$options --help" -- "$cur"))
+    elif [[ $command != ping ]]; then
+        compopt -o filenames 2>/dev/null
+        COMPREPLY=($(compgen -f -- "$cur"))
+    fi
+}
+complete -F _ecp ecp

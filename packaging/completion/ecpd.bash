@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for ecpd: the options that its --help tells, and files.
+
+_ecpd()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]}
+    if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "$("$1" --help 2>/dev/null |
+            grep -oE -- '(^|[ ,])--?[A-Za-z][A-Za-z-]*' | tr -d ' ,')" -- "$cur"))
+    else
+        compopt -o filenames 2>/dev/null
+        COMPREPLY=($(compgen -f -- "$cur"))
+    fi
+}
+complete -F _ecpd ecpd

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a frame of an open session to the function that serves it, by a table. */
+#include "server/session.h"
+
+static void answer_empty(struct session *session, uint16_t type, uint64_t id)
+{
+    struct buf out = {0};
+    size_t mark = frame_begin(&out, type, id);
+
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
+static int serve_ping(struct session *session, const struct frame *frame)
+{
+    answer_empty(session, MSG_PONG, frame->id);
+    return 0;
+}
+
+static int serve_pong(struct session *session, const struct frame *frame)
+{
+    return 0;
+}
+
+static int serve_bye(struct session *session, const struct frame *frame)
+{
+    session_end(session, true);
+    return 0;
+}
+
+static int serve_space(struct session *session, const struct frame *frame)
+{
+    struct namespace *ns = session->namespace;
+    struct space space;
+    struct buf out = {0};
+    int error = store_space(ns->store, ns->space ? ns->space(ns->cookie) : UINT64_MAX, &space);
+    size_t mark;
+
+    if (error) {
+        session_send_error(session, frame->id, error, 0, "");
+        return 0;
+    }
+    mark = frame_begin(&out, MSG_SPACE_IS, frame->id);
+    msg_put_space(&out, &space);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+    return 0;
+}
+
+struct service {
+    int (*serve)(struct session *session, const struct frame *frame);
+    bool answers; /* the request needs an id */
+    bool empty;   /* has no payload */
+};
+
+static const struct service services[] = {
+    [MSG_PING] = {serve_ping, .empty = true},
+    [MSG_PONG] = {serve_pong, .empty = true},
+    [MSG_BYE] = {serve_bye, .empty = true},
+    [MSG_READ] = {serve_read, .answers = true},
+    [MSG_NODE] = {serve_node, .answers = true},
+    [MSG_ORDER] = {serve_order, .answers = true},
+    [MSG_SCAN] = {serve_scan, .answers = true},
+    [MSG_VALUE] = {serve_value, .answers = true},
+    [MSG_SPACE] = {serve_space, .answers = true, .empty = true},
+    [MSG_UPDATE] = {serve_update, .answers = true},
+};
+
+int dispatch(struct session *session, const struct frame *frame)
+{
+    const struct service *service;
+
+    if (frame->type >= sizeof(services) / sizeof(services[0]))
+        return ECP_EPROTO;
+    service = &services[frame->type];
+    if (!service->serve || (service->answers && frame->id == 0) ||
+        (service->empty && frame->payload.len))
+        return ECP_EPROTO;
+    return service->serve(session, frame);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server itself: lists of namespaces, listeners and sessions, and the orderly shutdown. */
+#include <stdlib.h>
+#include "server/session.h"
+
+#define SHUTDOWN_STEP  (10 * LOOP_MS)
+#define SHUTDOWN_FLUSH (2 * LOOP_SEC) /* for the last words to leave, once all is answered */
+
+struct server_listener {
+    struct server_listener *next;
+    struct network *network;
+    struct listener *listener;
+};
+
+struct server {
+    struct loop *loop;
+    struct server_limits limits;
+    uint64_t instance;
+    struct namespace *namespaces;
+    struct server_listener *listeners;
+    struct session *sessions;
+    size_t session_count;
+    bool stopping;
+    struct loop_event *stop_timer;
+    uint64_t flush_until; /* 0 while updates are under way */
+    loop_fn *stop_done;
+    void *stop_cookie;
+};
+
+struct server *server_new(struct loop *loop, const struct server_limits *limits)
+{
+    struct server *server = xcalloc(1, sizeof(*server));
+
+    server->loop = loop;
+    server->instance = loop_random(loop);
+    server_set_limits(server, limits);
+    return server;
+}
+
+void server_set_limits(struct server *server, const struct server_limits *limits)
+{
+    struct server_limits *own = &server->limits;
+
+    *own = limits ? *limits : (struct server_limits){0};
+    if (!own->max_sessions)
+        own->max_sessions = 1024;
+    if (!own->hello_time)
+        own->hello_time = 10 * LOOP_SEC;
+    if (!own->silence_time)
+        own->silence_time = 3 * SERVER_LEASE_MS * LOOP_MS;
+    if (!own->update_bytes)
+        own->update_bytes = SERVER_UPDATE_BYTES;
+}
+
+struct loop *server_loop(const struct server *server)
+{
+    return server->loop;
+}
+
+struct server_limits *server_limits(struct server *server)
+{
+    return &server->limits;
+}
+
+uint64_t server_instance(const struct server *server)
+{
+    return server->instance;
+}
+
+size_t server_sessions(const struct server *server)
+{
+    return server->session_count;
+}
+
+/* ---- Namespaces ---- */
+
+struct namespace *server_namespace(struct server *server, struct slice name)
+{
+    for (struct namespace *ns = server->namespaces; ns; ns = ns->next)
+        if (slice_equal(slice_str(ns->name), name))
+            return ns;
+    return NULL;
+}
+
+int server_add_namespace(struct server *server, const char *name, struct store *store,
+                         server_space_fn *space, void *cookie)
+{
+    struct namespace *ns;
+
+    if (server_namespace(server, slice_str(name)))
+        return ECP_EEXIST;
+    ns = xcalloc(1, sizeof(*ns));
+    ns->name = xstrdup(name);
+    ns->store = store;
+    ns->space = space;
+    ns->cookie = cookie;
+    ns->next = server->namespaces;
+    server->namespaces = ns;
+    return 0;
+}
+
+static void namespace_free(struct namespace *ns)
+{
+    free(ns->name);
+    free(ns);
+}
+
+void server_remove_namespace(struct server *server, const char *name)
+{
+    struct namespace **at = &server->namespaces, *ns;
+    struct session *next;
+
+    while (*at && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    ns = *at;
+    *at = ns->next;
+    for (struct session *s = server->sessions; s; s = next) {
+        next = s->next;
+        if (s->namespace == ns)
+            session_cut(s, ECP_ENAMESPACE, "the namespace is not served any more");
+    }
+    namespace_free(ns);
+}
+
+/* ---- Listeners and sessions ---- */
+
+static void accepted(void *cookie, struct stream *stream)
+{
+    server_accept(cookie, stream);
+}
+
+int server_listen(struct server *server, struct network *network, const char *address,
+                  struct listener **listener, char **why)
+{
+    struct server_listener *l;
+    int error = network_listen(network, address, accepted, server, listener, why);
+
+    if (error)
+        return error;
+    l = xcalloc(1, sizeof(*l));
+    l->network = network;
+    l->listener = *listener;
+    l->next = server->listeners;
+    server->listeners = l;
+    return 0;
+}
+
+void server_unlisten(struct server *server, struct listener *listener)
+{
+    struct server_listener **at = &server->listeners, *l;
+
+    while (*at && (*at)->listener != listener)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    l = *at;
+    *at = l->next;
+    network_unlisten(l->network, l->listener);
+    free(l);
+}
+
+static void unlisten_all(struct server *server)
+{
+    while (server->listeners)
+        server_unlisten(server, server->listeners->listener);
+}
+
+void server_accept(struct server *server, struct stream *stream)
+{
+    if (server->stopping)
+        stream_close(stream);
+    else
+        session_new(server, stream);
+}
+
+void server_session_add(struct server *server, struct session *session)
+{
+    session->prev = NULL;
+    session->next = server->sessions;
+    if (session->next)
+        session->next->prev = session;
+    server->sessions = session;
+    server->session_count++;
+}
+
+void server_session_remove(struct server *server, struct session *session)
+{
+    if (session->prev)
+        session->prev->next = session->next;
+    else
+        server->sessions = session->next;
+    if (session->next)
+        session->next->prev = session->prev;
+    session->prev = session->next = NULL;
+    server->session_count--;
+}
+
+/* ---- The end ---- */
+
+static bool updates_under_way(const struct server *server)
+{
+    for (const struct session *s = server->sessions; s; s = s->next)
+        if (s->updates)
+            return true;
+    return false;
+}
+
+/* The connection tells of no flush that was small, so the shutdown looks at it step by step. */
+static void shutdown_step(void *cookie)
+{
+    struct server *server = cookie;
+    uint64_t now = loop_now(server->loop);
+    struct session *next;
+
+    server->stop_timer = NULL;
+    if (!server->flush_until && !updates_under_way(server))
+        server->flush_until = now + SHUTDOWN_FLUSH;
+    for (struct session *s = server->sessions; s; s = next) {
+        next = s->next;
+        session_leave_step(s, server->flush_until && now >= server->flush_until);
+    }
+    if (server->sessions)
+        server->stop_timer = loop_timer(server->loop, SHUTDOWN_STEP, shutdown_step, server);
+    else
+        server->stop_done(server->stop_cookie);
+}
+
+void server_shutdown(struct server *server, loop_fn *done, void *cookie)
+{
+    server->stopping = true;
+    server->stop_done = done;
+    server->stop_cookie = cookie;
+    unlisten_all(server);
+    for (struct session *s = server->sessions; s; s = s->next)
+        session_leave(s);
+    server->stop_timer = loop_soon(server->loop, shutdown_step, server);
+}
+
+void server_free(struct server *server)
+{
+    struct namespace *ns;
+
+    if (!server)
+        return;
+    loop_cancel(server->loop, server->stop_timer);
+    unlisten_all(server);
+    while (server->sessions)
+        session_end(server->sessions, false);
+    while ((ns = server->namespaces)) {
+        server->namespaces = ns->next;
+        namespace_free(ns);
+    }
+    free(server);
+}

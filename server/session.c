@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's life: greeting, the limits that keep a bad client from harming others, the end. */
+#include <stdlib.h>
+#include "base/log.h"
+#include "server/session.h"
+
+static void session_frame(void *cookie, const struct frame *frame);
+static void session_closed(void *cookie, int error, const char *why);
+static void session_drained(void *cookie);
+
+static const struct conn_events session_events = {
+    .frame = session_frame,
+    .closed = session_closed,
+    .drained = session_drained,
+};
+
+/* ---- Life ---- */
+
+void session_ref(struct session *session)
+{
+    session->refs++;
+}
+
+void session_unref(struct session *session)
+{
+    if (--session->refs)
+        return;
+    free(session->program);
+    free(session);
+}
+
+void session_end(struct session *session, bool flush)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    session->state = SESSION_ENDED;
+    while (session->reads) {
+        store_read_cancel(session->reads->read);
+        session_read_remove(session->reads);
+    }
+    loop_cancel(session->loop, session->timer);
+    session->timer = NULL;
+    if (flush)
+        conn_close_after_flush(session->conn);
+    else
+        conn_close(session->conn);
+    session->conn = NULL;
+    session->namespace = NULL;
+    server_session_remove(session->server, session);
+    session->server = NULL;
+    session_unref(session);
+}
+
+void session_cut(struct session *session, int error, const char *text)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    log_notice("%s: session cut off: %s (%s)", conn_peer(session->conn), text, error_text(error));
+    session_send_error(session, 0, error, 0, text);
+    session_end(session, true);
+}
+
+static void timer_set(struct session *session, uint64_t delay, loop_fn *fn)
+{
+    loop_cancel(session->loop, session->timer);
+    session->timer = loop_timer(session->loop, delay, fn, session);
+}
+
+static void hello_missing(void *cookie)
+{
+    struct session *session = cookie;
+
+    session->timer = NULL;
+    session_cut(session, ECP_ETIMEOUT, "no HELLO came in time");
+}
+
+/* While reading is paused it is we who do not listen, so that does not count as silence. */
+static void silence_check(void *cookie)
+{
+    struct session *session = cookie;
+    uint64_t limit = server_limits(session->server)->silence_time;
+    uint64_t heard = conn_last_heard(session->conn), now = loop_now(session->loop);
+
+    session->timer = NULL;
+    if (session->resumed > heard)
+        heard = session->resumed;
+    if (session->paused)
+        heard = now;
+    if (now >= heard + limit)
+        session_cut(session, ECP_ETIMEOUT, "the client was silent for three lease terms");
+    else
+        timer_set(session, heard + limit - now, silence_check);
+}
+
+void session_new(struct server *server, struct stream *stream)
+{
+    struct session *session = xcalloc(1, sizeof(*session));
+    struct loop *loop = server_loop(server);
+    bool full = server_sessions(server) >= server_limits(server)->max_sessions;
+
+    session->server = server;
+    session->loop = loop;
+    session->refs = 1;
+    session->conn = conn_new(loop, stream, FRAME_MAX_GREETING, &session_events, session);
+    server_session_add(server, session);
+    if (full)
+        session_cut(session, ECP_EBUSY, "too many sessions");
+    else
+        timer_set(session, server_limits(server)->hello_time, hello_missing);
+}
+
+/* ---- Shutdown ---- */
+
+void session_leave(struct session *session)
+{
+    if (session->state != SESSION_GREETING && session->state != SESSION_NORMAL)
+        return;
+    session->state = SESSION_LEAVING;
+    loop_cancel(session->loop, session->timer);
+    session->timer = NULL;
+    session_flow(session);
+}
+
+bool session_leave_step(struct session *session, bool late)
+{
+    if (session->updates)
+        return false;
+    if (!session->told) {
+        session->told = true;
+        session_send_error(session, 0, ECP_ESHUTDOWN, 0, "the server is going down");
+    }
+    if (conn_pending(session->conn) > 0 && !late)
+        return false;
+    session_end(session, false);
+    return true;
+}
+
+/* ---- Sending, and back-pressure ---- */
+
+void session_flow(struct session *session)
+{
+    size_t pending;
+    bool pause;
+
+    if (session->state == SESSION_ENDED)
+        return;
+    pending = conn_pending(session->conn);
+    pause = session->update_bytes >= server_limits(session->server)->update_bytes ||
+            pending > CONN_OUTPUT_HIGH ||
+            (session->reads && session->read_bytes + pending > CONN_OUTPUT_HIGH);
+    if (session->state == SESSION_LEAVING)
+        pause = false; /* what comes is dropped, so that closing resets nothing */
+    if (pause == session->paused)
+        return;
+    session->paused = pause;
+    if (!pause)
+        session->resumed = loop_now(session->loop);
+    conn_pause(session->conn, pause);
+}
+
+void session_send(struct session *session, struct buf *frames)
+{
+    if (session->state == SESSION_ENDED)
+        buf_clear(frames);
+    else
+        conn_send(session->conn, frames);
+    session_flow(session);
+}
+
+void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
+                        const char *text)
+{
+    struct buf out = {0};
+    struct msg_error m = {.code = (uint16_t)error, .index = index, .text = slice_str(text)};
+    size_t mark = frame_begin(&out, MSG_ERROR, id);
+
+    msg_put_error(&out, &m);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
+static void session_drained(void *cookie)
+{
+    session_flow(cookie);
+}
+
+/* ---- Reads under way ---- */
+
+void session_read_add(struct session *session, struct session_read *read, uint64_t id,
+                      size_t reserved, uint16_t type)
+{
+    read->session = session;
+    read->id = id;
+    read->reserved = reserved;
+    read->mark = frame_begin(&read->out, type, id);
+    read->next = session->reads;
+    if (read->next)
+        read->next->prev = read;
+    session->reads = read;
+    session->read_bytes += reserved;
+    session_flow(session);
+}
+
+void session_read_remove(struct session_read *read)
+{
+    struct session *session = read->session;
+
+    if (read->prev)
+        read->prev->next = read->next;
+    else
+        session->reads = read->next;
+    if (read->next)
+        read->next->prev = read->prev;
+    session->read_bytes -= read->reserved;
+    buf_free(&read->out);
+    free(read);
+}
+
+void session_read_done(struct session_read *read, int error)
+{
+    struct session *session = read->session;
+    struct buf out = read->out;
+    uint64_t id = read->id;
+
+    read->out = (struct buf){0};
+    if (!error)
+        frame_end(&out, read->mark);
+    session_read_remove(read);
+    if (error)
+        session_send_error(session, id, error, 0, "");
+    else
+        session_send(session, &out);
+    buf_free(&out);
+}
+
+/* ---- Greeting ---- */
+
+static void welcome(struct session *session, uint16_t version)
+{
+    struct buf out = {0};
+    struct msg_welcome m = {
+        .version = version,
+        .session = session->id,
+        .secret = session->secret,
+        .instance = server_instance(session->server),
+        .lease_ms = SERVER_LEASE_MS,
+        .recovery_ms = SERVER_RECOVERY_MS,
+        .server = slice_str("ecpd " PACKAGE_VERSION),
+    };
+    size_t mark = frame_begin(&out, MSG_WELCOME, session->hello_id);
+
+    msg_put_welcome(&out, &m);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
+/* Answers the HELLO with an error, logs one line and ends the session. */
+static void refuse(struct session *session, int error, char *text)
+{
+    log_notice("%s: session refused: %s", conn_peer(session->conn), text);
+    session_send_error(session, session->hello_id, error, 0, text);
+    session_end(session, true);
+    free(text);
+}
+
+static uint64_t random_nonzero(struct loop *loop)
+{
+    uint64_t r;
+
+    do
+        r = loop_random(loop);
+    while (!r);
+    return r;
+}
+
+/* The highest version that both speak; 0 when there is none. */
+static uint16_t choose_version(const struct msg_hello *m)
+{
+    uint16_t version = m->version_max < PROTOCOL_MAX ? m->version_max : PROTOCOL_MAX;
+
+    return version < m->version_min || version < PROTOCOL_MIN ? 0 : version;
+}
+
+static void greet(struct session *session, const struct frame *frame)
+{
+    struct msg_hello m;
+    uint16_t version;
+
+    if (frame->type != MSG_HELLO || msg_get_hello(frame->payload, &m) != 0) {
+        session_cut(session, ECP_EPROTO, "the first frame is no well-formed HELLO");
+        return;
+    }
+    session->hello_id = frame->id;
+    version = choose_version(&m);
+    if (!version) {
+        refuse(session, ECP_EVERSION,
+               xasprintf("protocol versions %u to %u offered, this server speaks %u to %u",
+                         m.version_min, m.version_max, PROTOCOL_MIN, PROTOCOL_MAX));
+        return;
+    }
+    session->namespace = server_namespace(session->server, m.namespace);
+    if (!session->namespace) {
+        refuse(session, ECP_ENAMESPACE,
+               xasprintf("no namespace \"%.*s\" here",
+                         (int)(m.namespace.len < 64 ? m.namespace.len : 64),
+                         m.namespace.len ? (const char *)m.namespace.data : ""));
+        return;
+    }
+    session->id = random_nonzero(session->loop);
+    session->secret = random_nonzero(session->loop);
+    session->state = SESSION_NORMAL;
+    session->program =
+        xasprintf("%.*s", (int)m.program.len, m.program.len ? (const char *)m.program.data : "");
+    conn_set_max_payload(session->conn, FRAME_MAX_PAYLOAD);
+    timer_set(session, server_limits(session->server)->silence_time, silence_check);
+    welcome(session, version);
+    log_info("%s: session of %s, namespace %s", conn_peer(session->conn), session->program,
+             session->namespace->name);
+}
+
+/* ---- What the connection tells ---- */
+
+static void session_frame(void *cookie, const struct frame *frame)
+{
+    struct session *session = cookie;
+    int error;
+
+    session_ref(session);
+    if (session->state == SESSION_GREETING) {
+        greet(session, frame);
+    } else if (session->state == SESSION_NORMAL) {
+        error = dispatch(session, frame);
+        if (error)
+            session_cut(session, error,
+                        error == ECP_EORDER ? "update sequence number out of order"
+                                            : "malformed or unexpected message");
+    }
+    session_unref(session);
+}
+
+/* An end without BYE: the peer is gone (no fault of anyone's), or it broke a limit. */
+static void session_closed(void *cookie, int error, const char *why)
+{
+    struct session *session = cookie;
+
+    if (error == ECP_EDISCONNECTED)
+        log_info("%s: session ended: %s", conn_peer(session->conn), why);
+    else
+        log_notice("%s: session cut off: %s (%s)", conn_peer(session->conn), why,
+                   error_text(error));
+    session_end(session, false);
+}

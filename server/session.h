@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the server: one client's session, shared by the server, the dispatcher and serve_*.c. */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "net/conn.h"
+#include "net/msg.h"
+#include "server/server.h"
+#include "store/store.h"
+
+struct namespace
+{
+    struct namespace *next;
+    char *name;
+    struct store *store;
+    server_space_fn *space;
+    void *cookie;
+};
+
+/*
+ *   GREETING --HELLO, WELCOME--> NORMAL --shutdown--> LEAVING --flushed--> ENDED
+ *       |                          |                                         ^
+ *       +--------------------------+------- bye, lost, cut off --------------+
+ *
+ * LEAVING drops what comes in and waits for updates to be answered. ENDED has no conn, no reads
+ * and is not in the server's list: only updates under way still hold it.
+ */
+enum session_state { SESSION_GREETING, SESSION_NORMAL, SESSION_LEAVING, SESSION_ENDED };
+
+/* A read under way, in its session's list from session_read_add to session_read_remove. */
+struct session_read {
+    struct session *session;
+    struct session_read *prev, *next;
+    struct store_read *read;
+    uint64_t id;     /* of the request */
+    size_t reserved; /* bytes its answer may take */
+    struct buf out;  /* the answer's frame */
+    size_t mark;     /* where the frame begins in out */
+};
+
+struct session {
+    struct server *server; /* not to be touched once ENDED */
+    struct session *prev, *next;
+    unsigned refs; /* the server's list, each update under way, a running handler */
+    enum session_state state;
+    struct conn *conn;
+    struct namespace *namespace; /* from NORMAL on, NULL again once ENDED */
+    struct loop *loop;
+    struct loop_event *timer; /* HELLO to come in time; then silence */
+    uint64_t id, secret;
+    uint64_t hello_id;      /* the HELLO's request id */
+    uint64_t last_sequence; /* of the last update taken */
+    uint64_t resumed;       /* loop_now() when reading last went on after a pause */
+    size_t updates;         /* under way */
+    size_t update_bytes;    /* heap bytes they hold */
+    size_t read_bytes;      /* sum of `reserved` over reads */
+    struct session_read *reads;
+    bool paused;
+    bool told; /* LEAVING: the reason has been sent */
+    char *program;
+};
+
+/* ---- session.c ---- */
+
+/* A session over a fresh connection; joins the server's list. */
+void session_new(struct server *server, struct stream *stream);
+void session_ref(struct session *session);
+void session_unref(struct session *session);
+
+/* Tells the client why (unless text is NULL), logs one line and ends the session. */
+void session_cut(struct session *session, int error, const char *text);
+
+/* Ends it without a line: reads are cancelled, the connection closes after what is pending. */
+void session_end(struct session *session, bool flush);
+
+/* Shutdown: from now on drops requests. session_leave_step then returns true when it has ended. */
+void session_leave(struct session *session);
+bool session_leave_step(struct session *session, bool late);
+
+/* Sends finished frames and clears the buffer; pauses reading as the limits demand. */
+void session_send(struct session *session, struct buf *frames);
+void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
+                        const char *text);
+
+/* Looks at the limits again and pauses or resumes reading. */
+void session_flow(struct session *session);
+
+void session_read_add(struct session *session, struct session_read *read, uint64_t id,
+                      size_t reserved, uint16_t type);
+/* Unlinks and frees (reads are allocated as one block that begins with struct session_read). */
+void session_read_remove(struct session_read *read);
+/* The store's done: sends the answer, or the error instead, and frees the read. */
+void session_read_done(struct session_read *read, int error);
+
+/* ---- server.c ---- */
+
+struct loop *server_loop(const struct server *server);
+struct server_limits *server_limits(struct server *server);
+uint64_t server_instance(const struct server *server);
+struct namespace *server_namespace(struct server *server, struct slice name);
+void server_session_add(struct server *server, struct session *session);
+void server_session_remove(struct server *server, struct session *session);
+
+/* ---- dispatch.c, serve_*.c: each answers exactly once, now or later, or cuts the session off.
+ * They return 0 or the error that the session is cut off with. ---- */
+
+int dispatch(struct session *session, const struct frame *frame);
+
+int serve_read(struct session *session, const struct frame *frame);
+int serve_node(struct session *session, const struct frame *frame);
+int serve_order(struct session *session, const struct frame *frame);
+int serve_scan(struct session *session, const struct frame *frame);
+int serve_value(struct session *session, const struct frame *frame);
+int serve_update(struct session *session, const struct frame *frame);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The semantics of updates on an open write transaction. */
+#ifndef STORE_APPLY_H
+#define STORE_APPLY_H
+
+#include "base/buf.h"
+#include "store/engine.h"
+#include "store/view.h"
+
+#define CHANGE_SLOTS 65536 /* listing stamps kept; directories share them by hash */
+
+/* Listings that changed: slot and stamp. */
+struct change {
+    uint32_t slot;
+    uint64_t stamp;
+};
+
+struct changes {
+    struct change *list;
+    size_t count;
+    size_t cap;
+};
+
+/* The slot of a directory's key. */
+uint32_t change_slot(struct slice key);
+
+struct apply {
+    const struct engine_ops *ops;
+    struct engine_txn *txn;
+    struct engine_cursor *cursor; /* NULL: not open */
+    uint64_t stamp;               /* of the batch */
+    struct changes *changes;
+    struct buf *values; /* results of INCREMENT: u32 length, bytes each */
+    struct buf scratch;
+    struct key last; /* a node that has a value for certain, when has_last */
+    bool has_last;
+};
+
+/* Closes the cursor and forgets what is known: before savepoints and the transaction's end. */
+void apply_detach(struct apply *a);
+
+/* Frees what a holds. */
+void apply_free(struct apply *a);
+
+/* Applies one update. On an error of the update's own (apply_fatal false) nothing was written. */
+int apply_update(struct apply *a, const struct update *u);
+
+/* True for errors after which the transaction must be given up. */
+bool apply_fatal(int error);
+
+/* True when the update may fail by an error of its own. */
+bool apply_may_fail(const struct update *u);
+
+/* For apply.c and move.c only. */
+int apply_lookup(struct apply *a, struct slice key, struct view_node *node);
+int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t flags, uint64_t stamp,
+                struct slice value);
+int apply_remove(struct apply *a, struct slice key, const struct view_node *node);
+int apply_kill(struct apply *a, struct slice key, size_t *removed);
+int apply_keep_parent(struct apply *a, struct slice key);
+int apply_conditions(const struct update *u, const struct view_node *node,
+                     const struct view_node *target);
+int apply_move(struct apply *a, const struct update *u, const struct view_node *src);
+
+#endif

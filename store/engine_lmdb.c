@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine on LMDB: nodes and meta facts in two named databases of one environment. */
+#include "store/engine_lmdb.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/key.h"
+
+/* Part of the map that puts may not take, so that deletes always find pages to copy. */
+#define RESERVE_MAX (64u << 20)
+
+struct lmdb_txn {
+    struct engine_txn txn;
+    MDB_txn *top;   /* NULL: not begun */
+    MDB_txn *child; /* savepoint, or NULL */
+    bool live;
+};
+
+struct lmdb {
+    struct engine engine;
+    MDB_env *env;
+    MDB_dbi nodes;
+    MDB_dbi meta;
+    size_t page;
+    uint64_t limit;
+    struct lmdb_txn read; /* kept between reads, reset */
+    struct lmdb_txn write;
+};
+
+struct engine_cursor {
+    MDB_cursor *cursor;
+    struct lmdb_txn *txn;
+    bool deleted; /* stands where `gone` was */
+    struct key gone;
+};
+
+static int lmdb_error(int rc)
+{
+    switch (rc) {
+    case 0:
+        return 0;
+    case MDB_NOTFOUND:
+        return ECP_ENOENT;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+        return ECP_ENOSPC;
+    case ENOMEM:
+        return ECP_ENOMEM;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+    case MDB_BAD_VALSIZE:
+    case MDB_PANIC:
+        return ECP_ECORRUPT;
+    default:
+        return ECP_EIO;
+    }
+}
+
+static struct lmdb *lmdb_of(struct engine *engine)
+{
+    return (struct lmdb *)engine;
+}
+
+static MDB_txn *current(struct lmdb_txn *txn)
+{
+    return txn->child ? txn->child : txn->top;
+}
+
+static MDB_val val_of(struct slice s)
+{
+    return (MDB_val){.mv_size = s.len, .mv_data = (void *)s.data};
+}
+
+static uint64_t reserve(const struct lmdb *db)
+{
+    uint64_t r = db->limit / 16;
+    return r > RESERVE_MAX ? RESERVE_MAX : r;
+}
+
+static int read_begin(struct engine *engine, struct engine_txn **txn)
+{
+    struct lmdb *db = lmdb_of(engine);
+    int rc = db->read.top ? mdb_txn_renew(db->read.top)
+                          : mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read.top);
+    if (rc) {
+        return lmdb_error(rc);
+    }
+    db->read.live = true;
+    *txn = &db->read.txn;
+    return 0;
+}
+
+static void read_end(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    t->live = false;
+    mdb_txn_reset(t->top);
+}
+
+static int write_begin(struct engine *engine, struct engine_txn **txn)
+{
+    struct lmdb *db = lmdb_of(engine);
+    int rc = mdb_txn_begin(db->env, NULL, 0, &db->write.top);
+    if (rc)
+        return lmdb_error(rc);
+    db->write.child = NULL;
+    *txn = &db->write.txn;
+    return 0;
+}
+
+static void txn_abort(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    if (t->child)
+        mdb_txn_abort(t->child);
+    mdb_txn_abort(t->top);
+    t->child = t->top = NULL;
+}
+
+static int commit(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    int rc = mdb_txn_commit(t->top);
+    t->top = NULL;
+    return lmdb_error(rc);
+}
+
+static int savepoint(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    return lmdb_error(mdb_txn_begin(lmdb_of(txn->engine)->env, t->top, 0, &t->child));
+}
+
+static int release(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    int rc = mdb_txn_commit(t->child);
+    t->child = NULL;
+    return lmdb_error(rc);
+}
+
+static int rollback(struct engine_txn *txn)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    mdb_txn_abort(t->child);
+    t->child = NULL;
+    return 0;
+}
+
+static int get(struct engine_txn *txn, struct slice key, struct slice *value)
+{
+    MDB_val k = val_of(key), v;
+    if (key.len == 0)
+        return ECP_ENOENT;
+    int rc = mdb_get(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, &v);
+    if (rc == 0)
+        *value = slice_of(v.mv_data, v.mv_size);
+    return lmdb_error(rc);
+}
+
+static uint64_t bytes_used(struct lmdb *db, MDB_txn *txn, size_t *records)
+{
+    MDB_stat s;
+    if (mdb_stat(txn, db->nodes, &s))
+        return 0;
+    *records = s.ms_entries;
+    return (s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages + 4) * (uint64_t)db->page;
+}
+
+static void fill(MDB_val *v, struct slice head, struct slice body)
+{
+    memcpy(v->mv_data, head.data, head.len);
+    if (body.len)
+        memcpy((uint8_t *)v->mv_data + head.len, body.data, body.len);
+}
+
+static int bounded(struct lmdb *db, MDB_txn *txn)
+{
+    size_t records;
+    return bytes_used(db, txn, &records) + reserve(db) > db->limit ? ECP_ENOSPC : 0;
+}
+
+static int put(struct engine_txn *txn, struct slice key, struct slice head, struct slice body)
+{
+    struct lmdb *db = lmdb_of(txn->engine);
+    MDB_txn *t = current((struct lmdb_txn *)txn);
+    MDB_val k = val_of(key), v = {.mv_size = head.len + body.len};
+    int rc = mdb_put(t, db->nodes, &k, &v, MDB_RESERVE);
+    if (rc)
+        return lmdb_error(rc);
+    fill(&v, head, body);
+    return bounded(db, t);
+}
+
+static int del(struct engine_txn *txn, struct slice key)
+{
+    MDB_val k = val_of(key);
+    return lmdb_error(
+        mdb_del(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, NULL));
+}
+
+static int meta_get(struct engine_txn *txn, const char *name, struct slice *value)
+{
+    MDB_val k = val_of(slice_str(name)), v;
+    int rc = mdb_get(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v);
+    if (rc == 0)
+        *value = slice_of(v.mv_data, v.mv_size);
+    return lmdb_error(rc);
+}
+
+static int meta_put(struct engine_txn *txn, const char *name, struct slice value)
+{
+    MDB_val k = val_of(slice_str(name)), v = val_of(value);
+    return lmdb_error(
+        mdb_put(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v, 0));
+}
+
+static int cursor_open(struct engine_txn *txn, struct engine_cursor **cursor)
+{
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    struct engine_cursor *c = xmalloc(sizeof(*c));
+    c->txn = t;
+    c->deleted = false;
+    int rc = mdb_cursor_open(current(t), lmdb_of(txn->engine)->nodes, &c->cursor);
+    if (rc) {
+        free(c);
+        return lmdb_error(rc);
+    }
+    *cursor = c;
+    return 0;
+}
+
+static void cursor_close(struct engine_cursor *cursor)
+{
+    mdb_cursor_close(cursor->cursor);
+    free(cursor);
+}
+
+static int step(struct engine_cursor *c, MDB_val *k, MDB_cursor_op op, struct slice *found,
+                struct slice *value)
+{
+    MDB_val v;
+    int rc = mdb_cursor_get(c->cursor, k, &v, op);
+    if (rc)
+        return lmdb_error(rc);
+    c->deleted = false;
+    *found = slice_of(k->mv_data, k->mv_size);
+    *value = slice_of(v.mv_data, v.mv_size);
+    return 0;
+}
+
+static int seek(struct engine_cursor *c, struct slice key, struct slice *found, struct slice *value)
+{
+    MDB_val k = val_of(key);
+    return step(c, &k, key.len ? MDB_SET_RANGE : MDB_FIRST, found, value);
+}
+
+static int last(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    MDB_val k;
+    return step(c, &k, MDB_LAST, found, value);
+}
+
+static int next(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    MDB_val k;
+    if (c->deleted)
+        return seek(c, key_slice(&c->gone), found, value);
+    return step(c, &k, MDB_NEXT, found, value);
+}
+
+static int prev(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    MDB_val k;
+    return step(c, &k, MDB_PREV, found, value);
+}
+
+static int cursor_put(struct engine_cursor *c, struct slice key, struct slice head,
+                      struct slice body)
+{
+    MDB_val k = val_of(key), v = {.mv_size = head.len + body.len};
+    int rc = mdb_cursor_put(c->cursor, &k, &v, MDB_RESERVE);
+    if (rc)
+        return lmdb_error(rc);
+    c->deleted = false;
+    fill(&v, head, body);
+    return bounded(lmdb_of(c->txn->txn.engine), mdb_cursor_txn(c->cursor));
+}
+
+/* LMDB's own idea of "next" after a delete depends on page merges: seeking is certain. */
+static int cursor_del(struct engine_cursor *c)
+{
+    MDB_val k, v;
+    int rc = mdb_cursor_get(c->cursor, &k, &v, MDB_GET_CURRENT);
+    if (rc == 0 && k.mv_size <= KEY_MAX_LEN) {
+        key_copy(&c->gone, slice_of(k.mv_data, k.mv_size));
+        rc = mdb_cursor_del(c->cursor, 0);
+        c->deleted = true;
+    }
+    return lmdb_error(rc);
+}
+
+static int stat_figures(struct engine *engine, struct engine_stat *stat)
+{
+    struct lmdb *db = lmdb_of(engine);
+    bool own = !db->read.live;
+    struct engine_txn *txn;
+    int error = own ? read_begin(engine, &txn) : 0;
+    if (error)
+        return error;
+    size_t records = 0;
+    uint64_t used = bytes_used(db, db->read.top, &records) + reserve(db);
+    if (own)
+        read_end(&db->read.txn);
+    *stat = (struct engine_stat){
+        .limit = db->limit, .used = used > db->limit ? db->limit : used, .records = records};
+    return 0;
+}
+
+static int set_limit(struct engine *engine, uint64_t limit)
+{
+    struct lmdb *db = lmdb_of(engine);
+    limit = limit / db->page * db->page;
+    int rc = mdb_env_set_mapsize(db->env, limit);
+    if (rc == 0)
+        db->limit = limit;
+    return lmdb_error(rc);
+}
+
+static void close_env(struct engine *engine)
+{
+    struct lmdb *db = lmdb_of(engine);
+    if (db->read.top)
+        mdb_txn_abort(db->read.top);
+    mdb_env_close(db->env);
+    free(db);
+}
+
+static const struct engine_ops ops = {
+    .read_begin = read_begin,
+    .read_end = read_end,
+    .write_begin = write_begin,
+    .commit = commit,
+    .abort = txn_abort,
+    .savepoint = savepoint,
+    .release = release,
+    .rollback = rollback,
+    .get = get,
+    .put = put,
+    .del = del,
+    .meta_get = meta_get,
+    .meta_put = meta_put,
+    .cursor_open = cursor_open,
+    .cursor_close = cursor_close,
+    .seek = seek,
+    .last = last,
+    .next = next,
+    .prev = prev,
+    .cursor_put = cursor_put,
+    .cursor_del = cursor_del,
+    .stat = stat_figures,
+    .set_limit = set_limit,
+    .close = close_env,
+};
+
+static int open_databases(struct lmdb *db)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (rc)
+        return rc;
+    rc = mdb_dbi_open(txn, "nodes", MDB_CREATE, &db->nodes);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &db->meta);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engine, char **why)
+{
+    struct lmdb *db = xcalloc(1, sizeof(*db));
+    db->engine.ops = &ops;
+    db->read.txn.engine = db->write.txn.engine = &db->engine;
+    db->page = (size_t)sysconf(_SC_PAGESIZE);
+    db->limit = limit / db->page * db->page;
+    int rc = mdb_env_create(&db->env);
+    if (rc)
+        goto err0;
+    if ((rc = mdb_env_set_maxdbs(db->env, 2)) || (rc = mdb_env_set_mapsize(db->env, db->limit)) ||
+        (rc = mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600)))
+        goto err1;
+    if ((rc = open_databases(db)))
+        goto err1;
+    *engine = &db->engine;
+    return 0;
+err1:
+    mdb_env_close(db->env);
+err0:
+    free(db);
+    *why = xasprintf("cannot open %s/data.mdb: %s", directory, mdb_strerror(rc));
+    return lmdb_error(rc);
+}

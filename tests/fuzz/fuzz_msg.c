@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzing of every message decoder: the first byte selects it, the rest is the payload. */
+#include "net/msg.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Reads a slice's ends, so that a sanitizer sees one that lies outside the payload. */
+static void touch(struct slice s)
+{
+    volatile uint8_t sink = 0;
+    if (s.len)
+        sink = (uint8_t)(s.data[0] ^ s.data[s.len - 1]);
+    (void)sink;
+}
+
+static int decode_pages(struct slice p)
+{
+    struct reader r = reader_of(p);
+    struct page page;
+    struct entry *entries = NULL;
+    size_t capacity = 0, pages = 0;
+    int error;
+    while ((error = msg_get_pages_next(&r, &page, &entries, &capacity)) == 0) {
+        pages++;
+        for (size_t i = 0; i < page.count; i++) {
+            touch(page.entries[i].sub);
+            touch(page.entries[i].node.value);
+        }
+    }
+    free(entries);
+    return error == ECP_ENOENT && pages ? 0 : ECP_EPROTO;
+}
+
+static int decode_nodes(struct slice p)
+{
+    struct msg_nodes_reader m;
+    struct node node;
+    int error = msg_get_nodes(p, &m);
+    while (!error) {
+        error = msg_get_nodes_next(&m, &node);
+        if (!error)
+            touch(node.value);
+    }
+    return error == ECP_ENOENT ? 0 : ECP_EPROTO;
+}
+
+static int decode_update(struct slice p)
+{
+    struct msg_update m;
+    struct update u;
+    int error = msg_get_update(p, &m);
+    for (uint32_t i = 0; !error && i < m.count; i++) {
+        error = msg_get_update_next(&m, &u);
+        if (!error) {
+            touch(u.key);
+            touch(u.value);
+        }
+    }
+    return error ? error : (reader_at_end(&m.r) ? 0 : ECP_EPROTO);
+}
+
+static int decode_applied(struct slice p)
+{
+    struct msg_applied m;
+    struct slice value;
+    int error = msg_get_applied(p, &m);
+    for (uint32_t i = 0; !error && i < m.count; i++) {
+        error = msg_get_applied_next(&m, &value);
+        if (!error)
+            touch(value);
+    }
+    return error ? error : (reader_at_end(&m.r) ? 0 : ECP_EPROTO);
+}
+
+static int decode_message(uint8_t type, struct slice p)
+{
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_error error;
+        struct space space;
+        struct msg_read read;
+        struct msg_node node;
+        struct msg_order order;
+        struct msg_scan scan;
+        struct msg_value value;
+    } m;
+    switch (type) {
+    case MSG_HELLO:
+        return msg_get_hello(p, &m.hello);
+    case MSG_WELCOME:
+        return msg_get_welcome(p, &m.welcome);
+    case MSG_ERROR:
+        return msg_get_error(p, &m.error);
+    case MSG_READ:
+        return msg_get_read(p, &m.read);
+    case MSG_PAGES:
+        return decode_pages(p);
+    case MSG_NODE:
+        return msg_get_node(p, &m.node);
+    case MSG_ORDER:
+        return msg_get_order(p, &m.order);
+    case MSG_SCAN:
+        return msg_get_scan(p, &m.scan);
+    case MSG_NODES:
+        return decode_nodes(p);
+    case MSG_VALUE:
+        return msg_get_value(p, &m.value);
+    case MSG_SPACE_IS:
+        return msg_get_space(p, &m.space);
+    case MSG_UPDATE:
+        return decode_update(p);
+    case MSG_APPLIED:
+        return decode_applied(p);
+    default:
+        return ECP_EPROTO;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size)
+        decode_message(data[0], slice_of(data + 1, size - 1));
+    return 0;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's session and calls against a small server in the same process. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "net/call.h"
+#include "net/conn.h"
+#include "net/event.h"
+#include "net/msg.h"
+
+static struct loop *loop;
+static struct network *network;
+static struct listener *listener;
+static struct conn *peer;
+static struct client *client;
+static char address[64];
+static bool refuse, drop_update, answer_nodes = true;
+static uint64_t sequence;
+static int done_count, last_error, wanted, lost_error, connections;
+
+static void reply(const struct frame *f, uint16_t type)
+{
+    struct buf b = {0};
+    size_t mark = frame_begin(&b, type, f->id);
+    struct msg_welcome w = {.version = 1, .lease_ms = 600, .server = slice_str("fake")};
+    struct msg_error e = {.code = ECP_ENAMESPACE};
+    struct msg_nodes_writer nodes;
+    if (type == MSG_WELCOME)
+        msg_put_welcome(&b, &w);
+    if (type == MSG_ERROR)
+        msg_put_error(&b, &e);
+    if (type == MSG_APPLIED)
+        msg_put_applied(&b, sequence, 1, NULL, 0);
+    if (type == MSG_NODES) {
+        msg_nodes_begin(&nodes, &b);
+        msg_nodes_end(&nodes, true);
+    }
+    frame_end(&b, mark);
+    conn_send(peer, &b);
+    buf_free(&b);
+}
+
+static void drop_peer(void)
+{
+    conn_close(peer);
+    peer = NULL;
+}
+
+static void server_frame(void *cookie, const struct frame *f)
+{
+    struct msg_update m;
+    if (f->type == MSG_HELLO) {
+        sequence = 0;
+        reply(f, refuse ? MSG_ERROR : MSG_WELCOME);
+    } else if (f->type == MSG_PING) {
+        reply(f, MSG_PONG);
+    } else if (f->type == MSG_NODE && answer_nodes) {
+        reply(f, MSG_NODES);
+    } else if (f->type == MSG_UPDATE) {
+        cr_assert_eq(msg_get_update(f->payload, &m), 0);
+        cr_assert_eq(m.sequence, ++sequence);
+        if (drop_update) {
+            drop_update = false;
+            answer_nodes = true;
+            drop_peer();
+        } else {
+            reply(f, MSG_APPLIED);
+        }
+    }
+}
+
+static void server_closed(void *cookie, int error, const char *why)
+{
+    drop_peer();
+}
+
+static const struct conn_events server_events = {.frame = server_frame, .closed = server_closed};
+
+static void on_accept(void *cookie, struct stream *stream)
+{
+    connections++;
+    peer = conn_new(loop, stream, FRAME_MAX_PAYLOAD, &server_events, NULL);
+}
+
+static void on_state(void *cookie, enum client_state state, int error, const char *why)
+{
+    if (state == CLIENT_LOST)
+        lost_error = error;
+}
+
+static void count_done(int error)
+{
+    last_error = error;
+    if (++done_count == wanted)
+        event_loop_stop(loop);
+}
+
+static void on_ping(void *cookie, int error)
+{
+    count_done(error);
+}
+
+static void on_node(void *cookie, int error, const struct node *node)
+{
+    count_done(error);
+}
+
+static void on_update(void *cookie, int error, const struct call_applied *applied)
+{
+    if (cookie)
+        *(int *)cookie = error;
+    count_done(error);
+}
+
+static void too_late(void *cookie)
+{
+    cr_assert_fail("nothing happened in 10 s");
+}
+
+static void run(int calls)
+{
+    struct loop_event *guard = loop_timer(loop, 10 * LOOP_SEC, too_late, NULL);
+    wanted = calls;
+    event_loop_run(loop);
+    loop_cancel(loop, guard);
+}
+
+static void setup(void)
+{
+    char *why = NULL;
+    loop = event_loop_new();
+    network = event_network_new(loop);
+    snprintf(address, sizeof address, "unix:/tmp/test_net_call.%d", getpid());
+    cr_assert_eq(network_listen(network, address, on_accept, NULL, &listener, &why), 0);
+    struct client_config config = {
+        .address = address, .namespace = "N", .reconnect = true, .state = on_state};
+    client = client_new(loop, network, &config);
+}
+
+static void teardown(void)
+{
+    client_free(client);
+    if (peer)
+        conn_close(peer);
+    network_unlisten(network, listener);
+    unlink(address + 5);
+}
+
+TestSuite(net_call, .init = setup, .fini = teardown);
+
+static struct update set_update(const struct key *k)
+{
+    return (struct update){.kind = UPDATE_SET, .key = key_slice(k), .value = slice_str("v")};
+}
+
+Test(net_call, thousands_outstanding)
+{
+    struct key k;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct update u = set_update(&k);
+    struct call *dead = NULL;
+    for (int i = 0; i < 5000; i++) {
+        call_ping(client, on_ping, NULL);
+        call_update(client, &u, 1, on_update, NULL);
+        dead = i == 7 ? call_ping(client, on_ping, NULL) : dead;
+    }
+    cr_assert_eq(client_updates_pending(client), 5000);
+    cr_assert_eq(done_count, 0);
+    call_cancel(dead);
+    run(10000);
+    cr_assert_eq(last_error, 0);
+    cr_assert_eq(client_updates_pending(client), 0);
+    cr_assert_eq(client_update_bytes_pending(client), 0);
+    cr_assert_eq(sequence, 5000);
+    cr_assert_eq(client_round_trips(client), 10000);
+}
+
+Test(net_call, lost_connection)
+{
+    struct key k;
+    int outcome = 0;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct update u = set_update(&k);
+    drop_update = true;
+    answer_nodes = false;
+    call_node(client, key_slice(&k), VIEW_FILES, 0, on_node, NULL);
+    call_update(client, &u, 1, on_update, &outcome);
+    run(2);
+    cr_assert_eq(outcome, ECP_EDISCONNECTED);
+    cr_assert_eq(last_error, 0, "the read was sent again");
+    cr_assert_eq(connections, 2);
+}
+
+Test(net_call, refused_for_good)
+{
+    refuse = true;
+    call_ping(client, on_ping, NULL);
+    run(1);
+    cr_assert_eq(last_error, ECP_ENAMESPACE);
+    cr_assert_eq(lost_error, ECP_ENAMESPACE);
+    cr_assert_eq(client_state(client), CLIENT_LOST);
+    call_ping(client, on_ping, NULL);
+    cr_assert_eq(done_count, 1, "never from inside the call");
+    run(2);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages: round trips, truncation, random bytes, and what the server refuses by name. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* Its decode_message walks all of a payload. */
+#include "tests/fuzz/fuzz_msg.c"
+
+static struct key key_of(const char *global, const char *sub)
+{
+    struct key k;
+    cr_assert_eq(key_global(&k, slice_str(global)), 0);
+    if (sub)
+        cr_assert_eq(key_append(&k, slice_str(sub)), 0);
+    return k;
+}
+
+static void expect_slice(struct slice s, const char *text)
+{
+    cr_assert(slice_equal(s, slice_str(text)), "expected %s", text);
+}
+
+/* The whole decodes; no shorter payload and none with a byte more does. Frees out. */
+static void expect_exact(uint8_t type, struct buf *out)
+{
+    cr_assert_eq(decode_message(type, buf_slice(out)), 0);
+    for (size_t len = 0; len < out->len; len++) {
+        uint8_t *copy = len ? xmemdup(out->data, len) : NULL; /* so that ASan sees the end */
+        cr_assert_neq(decode_message(type, slice_of(copy, len)), 0, "type %d cut to %zu", type,
+                      len);
+        free(copy);
+    }
+    put_u8(out, 0);
+    cr_assert_neq(decode_message(type, buf_slice(out)), 0, "type %d with a byte more", type);
+    buf_free(out);
+}
+
+Test(net_msg, hello)
+{
+    struct buf b = {0};
+    struct msg_hello m = {1, 3, 7, 8, slice_str("USER"), slice_str("ecp 0.1")}, got;
+    msg_put_hello(&b, &m);
+    cr_assert_eq(msg_get_hello(buf_slice(&b), &got), 0);
+    cr_assert(got.version_min == 1 && got.version_max == 3);
+    cr_assert(got.resume_session == 7 && got.resume_secret == 8);
+    expect_slice(got.namespace, "USER");
+    expect_slice(got.program, "ecp 0.1");
+    size_t len = b.len;
+    put_u16(&b, 999);
+    put_bytes16(&b, slice_str("from the future"));
+    cr_assert_eq(msg_get_hello(buf_slice(&b), &got), 0, "unknown options are skipped");
+    b.len = len;
+    expect_exact(MSG_HELLO, &b);
+}
+
+Test(net_msg, welcome_error_space)
+{
+    struct buf b = {0};
+    struct msg_welcome w = {1, 2, 3, 4, 10000, 60000, 9, slice_str("ecpd 0.1")}, wgot;
+    msg_put_welcome(&b, &w);
+    cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), 0);
+    cr_assert(wgot.version == 1 && wgot.session == 2 && wgot.secret == 3 && wgot.instance == 4);
+    cr_assert(wgot.lease_ms == 10000 && wgot.recovery_ms == 60000 && wgot.last_sequence == 9);
+    expect_slice(wgot.server, "ecpd 0.1");
+    expect_exact(MSG_WELCOME, &b);
+
+    struct msg_error e = {4711, 5, slice_str("no")}, egot;
+    msg_put_error(&b, &e);
+    cr_assert_eq(msg_get_error(buf_slice(&b), &egot), 0);
+    cr_assert(egot.code == 4711 && egot.index == 5);
+    expect_slice(egot.text, "no");
+    expect_exact(MSG_ERROR, &b);
+
+    struct space s = {100, 50, 3}, sgot;
+    msg_put_space(&b, &s);
+    cr_assert_eq(msg_get_space(buf_slice(&b), &sgot), 0);
+    cr_assert(sgot.total == 100 && sgot.free == 50 && sgot.nodes == 3);
+    expect_exact(MSG_SPACE_IS, &b);
+}
+
+Test(net_msg, requests)
+{
+    struct buf b = {0};
+    struct key g = key_of("A", NULL), k = key_of("A", "x");
+    struct slice level = key_last(key_slice(&k));
+    struct msg_read r = {key_slice(&g), level, true, VIEW_GLOBALS, 1, 2, 3}, rgot;
+    msg_put_read(&b, &r);
+    cr_assert_eq(msg_get_read(buf_slice(&b), &rgot), 0);
+    cr_assert(slice_equal(rgot.parent, r.parent) && slice_equal(rgot.from, level));
+    cr_assert(rgot.after && rgot.view == VIEW_GLOBALS && rgot.max_value == 1);
+    cr_assert(rgot.budget == 2 && rgot.readahead == 3);
+    expect_exact(MSG_READ, &b);
+    struct msg_node n = {key_slice(&k), VIEW_FILES, 77};
+    msg_put_node(&b, &n);
+    expect_exact(MSG_NODE, &b);
+    struct msg_order o = {slice_of(NULL, 0), key_slice(&g), true, VIEW_FILES, 5};
+    msg_put_order(&b, &o);
+    expect_exact(MSG_ORDER, &b);
+    struct msg_scan s = {key_slice(&g), key_slice(&k), true, 1, 2, 3};
+    msg_put_scan(&b, &s);
+    expect_exact(MSG_SCAN, &b);
+    struct msg_value v = {key_slice(&k), 4096, 100};
+    msg_put_value(&b, &v);
+    expect_exact(MSG_VALUE, &b);
+    struct msg_node bad = {slice_str("not a key"), VIEW_FILES, 0};
+    msg_put_node(&b, &bad);
+    cr_assert_eq(decode_message(MSG_NODE, buf_slice(&b)), ECP_EINVAL);
+    b.len = 0;
+    struct msg_read two = {key_slice(&g), slice_of("\x80\x80", 2), false, 0, 0, 0, 0};
+    msg_put_read(&b, &two);
+    cr_assert_eq(decode_message(MSG_READ, buf_slice(&b)), ECP_EINVAL, "two levels are not one");
+    buf_free(&b);
+}
+
+Test(net_msg, pages)
+{
+    struct buf b = {0};
+    struct key g = key_of("A", NULL);
+    struct page page = {.parent = key_slice(&g), .self = {.flags = NODE_CHILDREN, .changed = 9}};
+    const char *subs[] = {"1", "2", "x", "y"};
+    struct node nodes[] = {
+        {.flags = NODE_VALUE, .stamp = 5, .value_len = 3, .value = slice_str("abc")},
+        {.flags = NODE_VALUE, .stamp = 6, .value_len = 0, .value = slice_str("")},
+        {.flags = NODE_VALUE, .stamp = 7, .value_len = 100000},
+        {.flags = NODE_DIR | NODE_CHILDREN, .stamp = 8, .changed = 8}};
+    struct msg_pages_writer w;
+    msg_pages_begin(&w, &b);
+    msg_pages_page(&w, &page);
+    for (int i = 0; i < 4; i++) {
+        struct key k = key_of("A", subs[i]);
+        struct entry e = {key_last(key_slice(&k)), nodes[i]};
+        size_t before = b.len;
+        msg_pages_entry(&w, &e);
+        cr_assert_eq(b.len - before, msg_entry_size(&e));
+    }
+    msg_pages_page_end(&w, true);
+    struct reader r = reader_of(buf_slice(&b));
+    struct page got;
+    struct entry *entries = NULL;
+    size_t capacity = 0;
+    cr_assert_eq(msg_get_pages_next(&r, &got, &entries, &capacity), 0);
+    cr_assert(got.count == 4 && got.to_end && got.self.changed == 9);
+    expect_slice(got.entries[0].node.value, "abc");
+    cr_assert(got.entries[1].node.value.data && got.entries[1].node.value.len == 0);
+    cr_assert(!got.entries[2].node.value.data && got.entries[2].node.value_len == 100000);
+    cr_assert(got.entries[3].node.flags == (NODE_DIR | NODE_CHILDREN));
+    cr_assert_eq(msg_get_pages_next(&r, &got, &entries, &capacity), ECP_ENOENT);
+    free(entries);
+    expect_exact(MSG_PAGES, &b);
+}
+
+Test(net_msg, nodes)
+{
+    struct buf b = {0};
+    struct msg_nodes_writer w;
+    struct msg_nodes_reader r;
+    struct node node = {.flags = NODE_VALUE, .stamp = 1, .value_len = 9, .value = slice_str("ab")};
+    msg_nodes_begin(&w, &b);
+    for (int i = 0; i < 300; i++) {
+        char sub[16];
+        snprintf(sub, sizeof sub, "%d", i);
+        struct key k = key_of("Global", sub);
+        msg_nodes_node(&w, key_slice(&k), &node);
+    }
+    msg_nodes_end(&w, true);
+    cr_assert_eq(msg_get_nodes(buf_slice(&b), &r), 0);
+    cr_assert(r.ended && r.left == 300);
+    for (int i = 0; i < 300; i++) {
+        char sub[16];
+        struct node got;
+        snprintf(sub, sizeof sub, "%d", i);
+        struct key k = key_of("Global", sub);
+        cr_assert_eq(msg_get_nodes_next(&r, &got), 0);
+        cr_assert(slice_equal(key_slice(&r.key), key_slice(&k)));
+        cr_assert(got.value_len == 9);
+        expect_slice(got.value, "ab");
+    }
+    cr_assert_eq(msg_get_nodes_next(&r, &node), ECP_ENOENT);
+    expect_exact(MSG_NODES, &b);
+}
+
+static void put_one(struct buf *b, struct update u)
+{
+    b->len = 0;
+    size_t mark = msg_update_begin(b, 1);
+    msg_put_update(b, &u);
+    msg_update_end(b, mark, 1);
+}
+
+Test(net_msg, updates)
+{
+    struct buf b = {0};
+    struct key k = key_of("A", "x"), l = key_of("B", NULL);
+    struct update set = {UPDATE_SET, COND_STAMP, UPDATE_IN_DIR, 99, key_slice(&k), slice_str("v")};
+    struct update move = {UPDATE_MOVE, 0, 0, 0, key_slice(&k), key_slice(&l)};
+    struct update got;
+    struct msg_update m;
+    size_t mark = msg_update_begin(&b, 12);
+    msg_put_update(&b, &set);
+    msg_put_update(&b, &move);
+    msg_update_end(&b, mark, 2);
+    cr_assert_eq(msg_get_update(buf_slice(&b), &m), 0);
+    cr_assert(m.sequence == 12 && m.count == 2);
+    cr_assert_eq(msg_get_update_next(&m, &got), 0);
+    cr_assert(got.kind == UPDATE_SET && got.cond == COND_STAMP && got.stamp == 99);
+    cr_assert(got.flags == UPDATE_IN_DIR && slice_equal(got.key, set.key));
+    expect_slice(got.value, "v");
+    cr_assert_eq(msg_get_update_next(&m, &got), 0);
+    cr_assert(slice_equal(got.value, key_slice(&l)) && reader_at_end(&m.r));
+    expect_exact(MSG_UPDATE, &b);
+
+    static uint8_t big[VALUE_MAX_LEN + 1];
+    put_one(&b, (struct update){.kind = UPDATE_SET, .key = slice_of(big, 512)});
+    cr_assert_eq(decode_message(MSG_UPDATE, buf_slice(&b)), ECP_EKEYLONG);
+    put_one(&b, (struct update){UPDATE_SET, 0, 0, 0, set.key, slice_of(big, sizeof big)});
+    cr_assert_eq(decode_message(MSG_UPDATE, buf_slice(&b)), ECP_EVALUELONG);
+    put_one(&b, (struct update){.kind = UPDATE_SET, .key = slice_str("?")});
+    cr_assert_eq(decode_message(MSG_UPDATE, buf_slice(&b)), ECP_EINVAL);
+    put_one(&b, (struct update){.kind = UPDATE_KILL});
+    cr_assert_eq(decode_message(MSG_UPDATE, buf_slice(&b)), 0, "the root may be killed");
+    put_one(&b, (struct update){.kind = UPDATE_KIND_END, .key = set.key});
+    cr_assert_eq(decode_message(MSG_UPDATE, buf_slice(&b)), ECP_EPROTO);
+    buf_free(&b);
+}
+
+Test(net_msg, applied)
+{
+    struct buf b = {0};
+    struct slice values[] = {slice_str("1"), slice_str("2.5")}, got;
+    struct msg_applied m;
+    msg_put_applied(&b, 3, 4, values, 2);
+    cr_assert_eq(msg_get_applied(buf_slice(&b), &m), 0);
+    cr_assert(m.sequence == 3 && m.stamp == 4 && m.count == 2);
+    cr_assert_eq(msg_get_applied_next(&m, &got), 0);
+    expect_slice(got, "1");
+    cr_assert_eq(msg_get_applied_next(&m, &got), 0);
+    expect_slice(got, "2.5");
+    expect_exact(MSG_APPLIED, &b);
+}
+
+Test(net_msg, random_bytes)
+{
+    uint64_t seed = 88172645463325252u;
+    for (int round = 0; round < 200000; round++) {
+        uint8_t bytes[96];
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            bytes[i] = seed & 0x100 ? (uint8_t)(seed >> 40) : (uint8_t)(seed >> 32 & 3);
+        }
+        bytes[0] = (uint8_t)(round % 34);
+        uint8_t *copy = xmemdup(bytes, 1 + (size_t)(seed >> 20) % (sizeof bytes - 1));
+        LLVMFuzzerTestOneInput(copy, 1 + (size_t)(seed >> 20) % (sizeof bytes - 1));
+        free(copy);
+    }
+}
