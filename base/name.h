@@ -32,8 +32,8 @@ size_t name_encode(struct slice subscript, size_t from, char *out, size_t *cover
  * Decodes one component that is at offset `from` of its subscript into bytes (out: NAME_MAX_LEN
  * bytes). *continued: it ends in "%" and another component follows. Returns the number of bytes, or
  * -1 when it is no name that name_encode can write at that place for a final component; a continued
- * one is checked only for escapes, its canonicality is known when the whole subscript is
- * (name_canonical).
+ * one is checked for its escapes and length, its canonicality is known when the whole subscript
+ * is (name_canonical).
  */
 int name_decode(struct slice component, size_t from, uint8_t *out, bool *continued);
 
@@ -42,8 +42,7 @@ bool name_canonical(struct slice subscript, size_t from, struct slice component)
 
 /*
  * A path below the mount ("PATIENT/5/name", leading and repeated "/" allowed, "" is the root; a
- * last component
- * ".value" is dropped) to key bytes. ECP_EINVAL, ECP_EKEYLONG.
+ * last component ".value" below the root is dropped) to key bytes. ECP_EINVAL, ECP_EKEYLONG.
  */
 int name_path_parse(struct slice path, struct key *key);
 

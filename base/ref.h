@@ -9,9 +9,9 @@
 /*
  * Parses a reference at the start of text: "^" name [ "(" subscript *("," subscript) ")" ].
  * A subscript is a number (+5, 005 and 1.0 are brought to canonical form; 1E3 too) or a string
- * expression:
- * "..." with quotes doubled, $C(n,...), $CHAR, $ZCH(n,...), joined by "_", function names in any
- * case. *used gets the bytes consumed. Errors: ECP_EINVAL, ECP_EKEYLONG; *used then points at the
+ * expression: "..." with quotes doubled, $C(n,...), $CHAR, $ZCH(n,...), joined by "_", function names in any
+ * case. A number of more than 18 digits is refused: rounding could make two nodes one.
+ * *used gets the bytes consumed. Errors: ECP_EINVAL, ECP_EKEYLONG; *used then points at the
  * fault.
  */
 int ref_parse(struct slice text, struct key *key, size_t *used);
@@ -25,6 +25,12 @@ int ref_parse_all(struct slice text, struct key *key);
  * appended then).
  */
 int ref_print(struct buf *out, struct slice key);
+
+/*
+ * Appends one level of a key as a reference shows it: the caret and name for the global, else the
+ * number or string expression. ECP_EINVAL when malformed (nothing appended then).
+ */
+int ref_print_level(struct buf *out, struct slice level, bool is_global);
 
 /* Appends a string expression: "abc""d"_$C(10,0)_"x". Bytes 0-31, 127-159 and 255 go as $C; "" when
  * empty. */

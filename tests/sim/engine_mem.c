@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An engine in memory: a sorted array of records and an undo log for the write transaction. */
+#include "tests/sim/engine_mem.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/key.h"
+
+struct rec {
+    size_t key_len, len;
+    uint8_t data[]; /* key, then value */
+};
+
+struct undo {
+    struct rec *old; /* to be put back, or NULL */
+    struct key key;
+};
+
+struct fact {
+    char name[16];
+    size_t len;
+    uint8_t value[48];
+};
+
+struct mem {
+    struct engine engine;
+    struct engine_txn read, write;
+    struct rec **recs;
+    size_t count, cap;
+    struct undo *undo;
+    size_t undo_count, undo_cap, mark;
+    struct fact facts[4], facts_before[4];
+    uint64_t limit, used;
+};
+
+struct engine_cursor {
+    struct mem *mem;
+    struct key key; /* where it is */
+};
+
+static struct mem *mem_of(struct engine *e)
+{
+    return (struct mem *)e;
+}
+
+static struct slice rec_key(const struct rec *r)
+{
+    return slice_of(r->data, r->key_len);
+}
+
+static uint64_t cost(const struct rec *r)
+{
+    return r->key_len + r->len + 64;
+}
+
+/* Index of the first record >= key. */
+static size_t find(struct mem *m, struct slice key, bool *equal)
+{
+    size_t lo = 0, hi = m->count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (slice_compare(rec_key(m->recs[mid]), key) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *equal = lo < m->count && slice_equal(rec_key(m->recs[lo]), key);
+    return lo;
+}
+
+/* Puts rec (NULL: nothing) in the key's place; returns what was there. */
+static struct rec *exchange(struct mem *m, struct slice key, struct rec *rec)
+{
+    bool equal;
+    size_t i = find(m, key, &equal);
+    struct rec *old = equal ? m->recs[i] : NULL;
+    if (!old && !rec)
+        return NULL;
+    if (!old) {
+        if (m->count == m->cap) {
+            m->cap = m->cap ? m->cap * 2 : 64;
+            m->recs = xrealloc(m->recs, m->cap * sizeof(*m->recs));
+        }
+        memmove(m->recs + i + 1, m->recs + i, (m->count++ - i) * sizeof(*m->recs));
+    } else if (!rec) {
+        memmove(m->recs + i, m->recs + i + 1, (--m->count - i) * sizeof(*m->recs));
+    }
+    if (rec)
+        m->recs[i] = rec;
+    m->used += (rec ? cost(rec) : 0) - (old ? cost(old) : 0);
+    return old;
+}
+
+static void change(struct mem *m, struct slice key, struct rec *rec)
+{
+    if (m->undo_count == m->undo_cap) {
+        m->undo_cap = m->undo_cap ? m->undo_cap * 2 : 64;
+        m->undo = xrealloc(m->undo, m->undo_cap * sizeof(*m->undo));
+    }
+    struct undo *u = &m->undo[m->undo_count++];
+    key_copy(&u->key, key);
+    u->old = exchange(m, key_slice(&u->key), rec);
+}
+
+static void undo_to(struct mem *m, size_t mark)
+{
+    while (m->undo_count > mark) {
+        struct undo *u = &m->undo[--m->undo_count];
+        free(exchange(m, key_slice(&u->key), u->old));
+    }
+}
+
+static int read_begin(struct engine *e, struct engine_txn **txn)
+{
+    *txn = &mem_of(e)->read;
+    return 0;
+}
+
+static void read_end(struct engine_txn *txn)
+{
+}
+
+static int write_begin(struct engine *e, struct engine_txn **txn)
+{
+    struct mem *m = mem_of(e);
+    memcpy(m->facts_before, m->facts, sizeof(m->facts));
+    *txn = &m->write;
+    return 0;
+}
+
+static int commit(struct engine_txn *txn)
+{
+    struct mem *m = mem_of(txn->engine);
+    while (m->undo_count)
+        free(m->undo[--m->undo_count].old);
+    return 0;
+}
+
+static void txn_abort(struct engine_txn *txn)
+{
+    struct mem *m = mem_of(txn->engine);
+    undo_to(m, 0);
+    memcpy(m->facts, m->facts_before, sizeof(m->facts));
+}
+
+static int savepoint(struct engine_txn *txn)
+{
+    struct mem *m = mem_of(txn->engine);
+    m->mark = m->undo_count;
+    return 0;
+}
+
+static int release(struct engine_txn *txn)
+{
+    return 0;
+}
+
+static int rollback(struct engine_txn *txn)
+{
+    struct mem *m = mem_of(txn->engine);
+    undo_to(m, m->mark);
+    return 0;
+}
+
+static int give(struct mem *m, size_t i, struct slice *key, struct slice *value)
+{
+    if (i >= m->count)
+        return ECP_ENOENT;
+    struct rec *r = m->recs[i];
+    *key = rec_key(r);
+    *value = slice_of(r->data + r->key_len, r->len);
+    return 0;
+}
+
+static int get(struct engine_txn *txn, struct slice key, struct slice *value)
+{
+    struct mem *m = mem_of(txn->engine);
+    bool equal;
+    size_t i = find(m, key, &equal);
+    return equal ? give(m, i, &key, value) : ECP_ENOENT;
+}
+
+static int put(struct engine_txn *txn, struct slice key, struct slice head, struct slice body)
+{
+    struct mem *m = mem_of(txn->engine);
+    struct rec *r = xmalloc(sizeof(*r) + key.len + head.len + body.len);
+    r->key_len = key.len;
+    r->len = head.len + body.len;
+    memcpy(r->data, key.data, key.len);
+    memcpy(r->data + key.len, head.data, head.len);
+    if (body.len)
+        memcpy(r->data + key.len + head.len, body.data, body.len);
+    change(m, rec_key(r), r);
+    return m->used > m->limit ? ECP_ENOSPC : 0;
+}
+
+static int del(struct engine_txn *txn, struct slice key)
+{
+    struct mem *m = mem_of(txn->engine);
+    bool equal;
+    find(m, key, &equal);
+    if (!equal)
+        return ECP_ENOENT;
+    change(m, key, NULL);
+    return 0;
+}
+
+static int meta_get(struct engine_txn *txn, const char *name, struct slice *value)
+{
+    struct mem *m = mem_of(txn->engine);
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(m->facts[i].name, name) == 0) {
+            *value = slice_of(m->facts[i].value, m->facts[i].len);
+            return 0;
+        }
+    }
+    return ECP_ENOENT;
+}
+
+static int meta_put(struct engine_txn *txn, const char *name, struct slice value)
+{
+    struct mem *m = mem_of(txn->engine);
+    for (size_t i = 0; i < 4 && value.len <= sizeof(m->facts[i].value); i++) {
+        struct fact *f = &m->facts[i];
+        if (f->name[0] && strcmp(f->name, name) != 0)
+            continue;
+        strncpy(f->name, name, sizeof(f->name) - 1);
+        memcpy(f->value, value.data, value.len);
+        f->len = value.len;
+        return 0;
+    }
+    return ECP_ENOSPC;
+}
+
+static int cursor_open(struct engine_txn *txn, struct engine_cursor **cursor)
+{
+    *cursor = xcalloc(1, sizeof(**cursor));
+    (*cursor)->mem = mem_of(txn->engine);
+    return 0;
+}
+
+static void cursor_close(struct engine_cursor *c)
+{
+    free(c);
+}
+
+static int stand(struct engine_cursor *c, size_t i, struct slice *found, struct slice *value)
+{
+    int error = give(c->mem, i, found, value);
+    if (error == 0)
+        key_copy(&c->key, *found);
+    return error;
+}
+
+static int seek(struct engine_cursor *c, struct slice key, struct slice *found, struct slice *value)
+{
+    bool equal;
+    return stand(c, find(c->mem, key, &equal), found, value);
+}
+
+static int last(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    return stand(c, c->mem->count - 1, found, value);
+}
+
+static int next(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    bool equal;
+    size_t i = find(c->mem, key_slice(&c->key), &equal);
+    return stand(c, i + equal, found, value);
+}
+
+static int prev(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    bool equal;
+    size_t i = find(c->mem, key_slice(&c->key), &equal);
+    return i ? stand(c, i - 1, found, value) : ECP_ENOENT;
+}
+
+static int cursor_put(struct engine_cursor *c, struct slice key, struct slice head,
+                      struct slice body)
+{
+    key_copy(&c->key, key);
+    return put(&c->mem->write, key, head, body);
+}
+
+static int cursor_del(struct engine_cursor *c)
+{
+    return del(&c->mem->write, key_slice(&c->key));
+}
+
+static int stat_figures(struct engine *e, struct engine_stat *stat)
+{
+    struct mem *m = mem_of(e);
+    *stat = (struct engine_stat){.limit = m->limit, .used = m->used, .records = m->count};
+    return 0;
+}
+
+static int set_limit(struct engine *e, uint64_t limit)
+{
+    mem_of(e)->limit = limit;
+    return 0;
+}
+
+static void close_mem(struct engine *e)
+{
+    struct mem *m = mem_of(e);
+    undo_to(m, 0);
+    for (size_t i = 0; i < m->count; i++)
+        free(m->recs[i]);
+    free(m->recs);
+    free(m->undo);
+    free(m);
+}
+
+static const struct engine_ops ops = {
+    .read_begin = read_begin,
+    .read_end = read_end,
+    .write_begin = write_begin,
+    .commit = commit,
+    .abort = txn_abort,
+    .savepoint = savepoint,
+    .release = release,
+    .rollback = rollback,
+    .get = get,
+    .put = put,
+    .del = del,
+    .meta_get = meta_get,
+    .meta_put = meta_put,
+    .cursor_open = cursor_open,
+    .cursor_close = cursor_close,
+    .seek = seek,
+    .last = last,
+    .next = next,
+    .prev = prev,
+    .cursor_put = cursor_put,
+    .cursor_del = cursor_del,
+    .stat = stat_figures,
+    .set_limit = set_limit,
+    .close = close_mem,
+};
+
+struct engine *engine_mem_new(uint64_t limit)
+{
+    struct mem *m = xcalloc(1, sizeof(*m));
+    m->engine.ops = &ops;
+    m->read.engine = m->write.engine = &m->engine;
+    m->limit = limit;
+    return &m->engine;
+}
