@@ -214,7 +214,8 @@ int key_decode_level(struct slice level, bool is_global, uint8_t *out)
 
 bool key_level_is_number(struct slice level)
 {
-    return level.len > 0 && level.data[0] >= BYTE_NEGATIVE_MIN && level.data[0] <= BYTE_POSITIVE_MAX;
+    return level.len > 0 && level.data[0] >= BYTE_NEGATIVE_MIN &&
+           level.data[0] <= BYTE_POSITIVE_MAX;
 }
 
 bool key_valid(struct slice bytes)

@@ -101,8 +101,7 @@ static size_t put_units(struct slice s, size_t from, bool escape_first, bool con
     return len;
 }
 
-size_t name_encode(struct slice subscript, size_t from, char *out, size_t *covered,
-                   bool *continued)
+size_t name_encode(struct slice subscript, size_t from, char *out, size_t *covered, bool *continued)
 {
     *continued = false;
     if (from == 0 && is_fraction(subscript)) {
@@ -200,11 +199,13 @@ bool name_canonical(struct slice subscript, size_t from, struct slice component)
 /* Cuts the next component off a path; empty at its end. */
 static struct slice next_component(struct slice *path)
 {
+    if (path->len == 0)
+        return *path;
     while (path->len > 0 && path->data[0] == '/') {
         path->data++;
         path->len--;
     }
-    const uint8_t *slash = path->len ? memchr(path->data, '/', path->len) : NULL;
+    const uint8_t *slash = memchr(path->data, '/', path->len);
     struct slice component = slice_of(path->data, slash ? (size_t)(slash - path->data) : path->len);
     path->data += component.len;
     path->len -= component.len;

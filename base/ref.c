@@ -10,8 +10,7 @@
 #define CHAR_ARGUMENTS_MAX 256
 
 /* Bytes that end a run of plain ones in a string literal: 1 quote, 2 shown by $C. */
-static const uint8_t byte_class[256] = {
-    [0 ... 31] = 2, ['"'] = 1, [127 ... 159] = 2, [255] = 2};
+static const uint8_t byte_class[256] = {[0 ... 31] = 2, ['"'] = 1, [127 ... 159] = 2, [255] = 2};
 
 /* What is left to parse. */
 struct cursor {
@@ -96,8 +95,8 @@ static int parse_expression(struct cursor *c, struct buf *out)
         int error;
         if (take(c, '"'))
             error = parse_literal(c, out);
-        else if (take_function(c, "$C") || take_function(c, "$ZCH") ||
-                 take_function(c, "$CHAR") || take_function(c, "$ZCHAR"))
+        else if (take_function(c, "$C") || take_function(c, "$ZCH") || take_function(c, "$CHAR") ||
+                 take_function(c, "$ZCHAR"))
             error = parse_char_codes(c, out);
         else
             error = ECP_EINVAL;

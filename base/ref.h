@@ -9,8 +9,8 @@
 /*
  * Parses a reference at the start of text: "^" name [ "(" subscript *("," subscript) ")" ].
  * A subscript is a number (+5, 005 and 1.0 are brought to canonical form; 1E3 too) or a string
- * expression: "..." with quotes doubled, $C(n,...), $CHAR, $ZCH(n,...), joined by "_", function names in any
- * case. A number of more than 18 digits is refused: rounding could make two nodes one.
+ * expression: "..." with quotes doubled, $C(n,...), $CHAR, $ZCH(n,...), joined by "_", function
+ * names in any case. A number of more than 18 digits is refused: rounding could make two nodes one.
  * *used gets the bytes consumed. Errors: ECP_EINVAL, ECP_EKEYLONG; *used then points at the
  * fault.
  */

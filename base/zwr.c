@@ -180,6 +180,8 @@ static enum zwr_format detect_data(struct slice line)
     size_t used;
     if (starts_piece(line))
         return ZWR_FORMAT_ZWR;
+    if (line.len == 0)
+        return ZWR_FORMAT_UNKNOWN;
     if (ref_parse(line, &key, &used) != 0)
         return ZWR_FORMAT_UNKNOWN;
     if (used == line.len)

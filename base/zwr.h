@@ -32,7 +32,8 @@ int zwr_print_line(struct buf *out, struct slice key, struct slice value);
 struct zwr_printer {
     struct key last;
     struct buf ref;             /* text of the levels of `last`, no closing parenthesis */
-    uint16_t ends[KEY_MAX_LEN]; /* by the offset of a level's last byte in `last`: length of ref up to it */
+    uint16_t ends[KEY_MAX_LEN]; /* by the offset of a level's last byte in `last`: length of ref up
+                                   to it */
 };
 int zwr_printer_line(struct zwr_printer *p, struct buf *out, struct slice key, struct slice value);
 void zwr_printer_free(struct zwr_printer *p);

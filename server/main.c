@@ -148,7 +148,7 @@ static void parse_options(struct options *o, int argc, char **argv)
         take_option(o, letter, optarg);
     if (optind < argc)
         usage_error("unexpected argument \"%s\"", argv[optind]);
-    if (!o->data)
+    if (!o->data && !o->config)
         usage_error("--data %s is needed: where the data is kept", "DIR");
 }
 
@@ -170,6 +170,10 @@ static int effective_config(const struct options *o, struct config *config, char
     if (o->log_level >= 0)
         config->log_level = o->log_level;
     if (config->namespace_count == 0) {
+        if (!o->data) {
+            *why = xasprintf("%s names no namespace, and there is no --data DIR for USER", o->config);
+            return ECP_EINVAL;
+        }
         if (!config_find_database(config, "USER"))
             config_add_database(config, "USER", o->data, o->size);
         config_add_namespace(config, "USER", "USER");
@@ -285,9 +289,12 @@ static int start(struct daemon *d, char **why)
     if (error)
         return error;
     log_open("ecpd", !o->foreground, (enum log_level)config.log_level);
-    error = lock_data(o, &d->lock, why);
-    if (!error && !realpath(o->data, real))
-        error = ECP_EIO;
+    strcpy(real, "/"); /* without --data every database names its own directory */
+    if (o->data) {
+        error = lock_data(o, &d->lock, why);
+        if (!error && !realpath(o->data, real))
+            error = ECP_EIO;
+    }
     if (!error) {
         d->loop = event_loop_new();
         d->network = event_network_new(d->loop);

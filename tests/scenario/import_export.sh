@@ -32,7 +32,8 @@ python3 -c 'import sys; sys.stdout.buffer.write(b"x" + bytes(range(256)))' >"$di
 ecp get --raw '^BYTES' | cmp - "$dir/want" || fail "bytes differ"
 assert_ok export ecp export '^BYTES'
 ecp kill '^BYTES'
-assert_ok "its own export" ecp import "$dir/out"
+mv "$dir/out" "$dir/bytes.zwr"
+assert_ok "its own export" ecp import "$dir/bytes.zwr"
 ecp get --raw '^BYTES' | cmp - "$dir/want" || fail "bytes differ after a round"
 
 # Bad records: the others are taken, each bad one is named by its line; --strict stores nothing.

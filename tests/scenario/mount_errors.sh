@@ -96,7 +96,7 @@ assert_ok "touch -d" touch -d '2001-01-01' R/1
 assert_fails "rmdir of a full directory" rmdir R
 assert_said 'not empty'
 assert_fails "rm of a directory" rm R
-assert_fails "a file as a directory" sh -c 'echo x >R/1/below'
+assert_fails "a file as a directory" bash -c 'echo x >R/1/below'
 assert_said 'not a directory'
 assert_fails "mv below itself" mv R R/sub
 assert_fails "write to a directory" sh -c 'echo x >R'
