@@ -96,16 +96,20 @@ void buf_append_str(struct buf *b, const char *text)
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (len < 0)
-        log_fatal("cannot format \"%s\"", format);
-    buf_reserve(b, (size_t)len + 1);
-    va_start(args, format);
-    vsnprintf((char *)b->data + b->len, (size_t)len + 1, format, args);
-    va_end(args);
+    size_t room = 128;
+    int len;
+    for (;;) {
+        va_list args;
+        buf_reserve(b, room);
+        va_start(args, format);
+        len = vsnprintf((char *)b->data + b->len, room, format, args);
+        va_end(args);
+        if (len < 0)
+            log_fatal("cannot format a text");
+        if ((size_t)len < room)
+            break;
+        room = (size_t)len + 1;
+    }
     b->len += (size_t)len;
 }
 

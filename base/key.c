@@ -167,7 +167,8 @@ static int decode_number(struct slice level, uint8_t *out)
     uint8_t flip = d.negative ? 0xFF : 0;
     uint8_t first = level.data[0] ^ flip;
     size_t pairs = level.len - 2;
-    if (first > BYTE_POSITIVE_MAX || level.len < 3 || pairs > PAIRS_MAX)
+    if (first < BYTE_POSITIVE_MIN || first > BYTE_POSITIVE_MAX || level.len < 3 ||
+        pairs > PAIRS_MAX)
         return -1;
     if (level.data[level.len - 1] != flip)
         return -1;

@@ -24,10 +24,10 @@ static bool naive_is_number(const struct text *t)
     s[t->len] = 0;
     if (regexec(&pattern, s, 0, NULL, 0) != 0)
         return false;
-    char digits[SUBSCRIPT_MAX_LEN + 1] = "";
+    char digits[SUBSCRIPT_MAX_LEN + 1] = "", *end = digits;
     for (char *p = s; *p; p++)
         if (*p != '-' && *p != '.')
-            strncat(digits, p, 1);
+            *end++ = *p;
     char *first = digits + strspn(digits, "0");
     size_t len = strlen(first);
     while (len > 0 && first[len - 1] == '0')
@@ -192,6 +192,7 @@ Test(base_key, malformed)
         {"A\0\xdb\x0b\0", 5},                                      /* exponent 48 */
         {"A\0\x24\xf4\xff", 5},                                    /* the same, negative */
         {"A\0\xac\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\0", 14}, /* ten pairs */
+        {"A\0\x7f\xd1\xff", 5},                                    /* exponent -43, negative */
         {"1\0", 2},
         {"\0", 1},
     };
@@ -303,5 +304,8 @@ Test(base_key, buffers)
     buf_clear(&b);
     buf_printf(&b, "%d-%s", 7, "x");
     cr_assert(slice_equal(buf_slice(&b), slice_str("7-x")));
+    buf_printf(&b, "%200d", 5);
+    cr_assert_eq(b.len, 203);
+    cr_assert_eq(b.data[202], '5');
     buf_free(&b);
 }

@@ -164,8 +164,8 @@ Test(base_name, examples)
 
 Test(base_name, refused)
 {
-    static const char *const bad[] = {"",     ".01", "-.5",   "%41",   "%2f",  "%2D5", ".",
-                                      "..",   ".x",  "%",     "a%",    "%ab",  "%AB",  "a\x01",
+    static const char *const bad[] = {"",     ".01", "-.5",   "%41",  "%2f",  "%2D5", ".",
+                                      "..",   ".x",  "%",     "a%",   "%ab",  "%AB",  "a\x01",
                                       "\x7f", "a/b", "%30.0", "%305", "0.01%"};
     uint8_t out[NAME_MAX_LEN];
     bool continued;
