@@ -79,6 +79,8 @@ static void format_batch(void *cookie)
 {
     struct batch *batch = cookie;
     struct dump *d = batch->dump;
+    if (batch->bytes.len == 0)
+        return;
     const uint8_t *at = batch->bytes.data, *end = at + batch->bytes.len;
     while (at < end && !d->write_error) {
         struct item item;

@@ -47,7 +47,7 @@ void session_close(struct cli *cli)
     if (!cli->client)
         return;
     client_free(cli->client);
-    session_turn(cli); /* lets the farewell out */
+    event_loop_finish(cli->loop, 2 * LOOP_SEC); /* lets the farewell out */
     event_network_free(cli->network);
     event_loop_free(cli->loop);
     url_free(&cli->where);

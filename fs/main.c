@@ -108,10 +108,6 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
         return;
     }
     m->ending = true;
-    m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
-    event_del(m->signals[2]);
-    loop_cancel(m->fs.loop, m->deadline);
-    m->deadline = NULL;
     device_stop(m->device);
     m->device = NULL;
     content_flush_all(&m->fs, flushed_for_end, m);
@@ -251,7 +247,15 @@ static int serve(struct mount *m)
     }
     loop_cancel(m->fs.loop, m->deadline);
     client_free(m->client);
+    event_loop_finish(m->fs.loop, 2 * LOOP_SEC);
     upstream_net_free(m->fs.up);
+    inode_table_free(&m->fs);
+    for (int i = 0; i < 3; i++)
+        event_free(m->signals[i]);
+    event_network_free(m->network);
+    event_loop_free(m->fs.loop);
+    url_free(&m->url);
+    free(m->where);
     return m->status;
 }
 

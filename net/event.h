@@ -16,6 +16,9 @@ void event_loop_free(struct loop *loop);
 void event_loop_run(struct loop *loop);
 void event_loop_stop(struct loop *loop);
 
+/* Runs callbacks until every stream is gone (the last frames are out), at most max_time ns. */
+void event_loop_finish(struct loop *loop, uint64_t max_time);
+
 /* For what only real programs need: signals, the FUSE device. */
 struct event_base *event_loop_base(struct loop *loop);
 

@@ -8,4 +8,7 @@
 /* A stream over a connected, non-blocking socket, which it owns from then on. */
 struct stream *event_stream_new(struct loop *loop, int fd);
 
+/* Streams that exist, for event_loop_finish: one more (+1), one less (-1). */
+void event_loop_streams(struct loop *loop, int change);
+
 #endif

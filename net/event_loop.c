@@ -13,7 +13,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "net/event.h"
+#include "net/event_internal.h"
 
 struct event_loop {
     struct loop base;
@@ -23,6 +23,8 @@ struct event_loop {
     uint64_t soon_count; /* calls ever registered; numbers them */
     bool in_soon;
     bool stopped;
+    bool finishing;  /* stop when `streams` falls to 0 */
+    size_t streams;  /* that exist */
     size_t random_left;
     uint64_t random[64];
 };
@@ -325,6 +327,29 @@ void event_loop_run(struct loop *base)
     loop->stopped = false;
     if (!TAILQ_EMPTY(&loop->soon)) /* left for a next run */
         event_add(loop->soon_event, &(struct timeval){0});
+}
+
+void event_loop_streams(struct loop *base, int change)
+{
+    struct event_loop *loop = loop_of(base);
+    loop->streams += (size_t)change;
+    if (loop->finishing && loop->streams == 0)
+        event_loop_stop(base);
+}
+
+void event_loop_finish(struct loop *base, uint64_t max_time)
+{
+    struct event_loop *loop = loop_of(base);
+    if (loop->streams == 0)
+        return;
+    loop->finishing = true;
+    struct timeval t = {.tv_sec = (time_t)(max_time / LOOP_SEC),
+                        .tv_usec = (suseconds_t)(max_time % LOOP_SEC / 1000)};
+    event_base_loopexit(loop->events, &t);
+    while (loop->streams > 0 && !event_base_got_exit(loop->events))
+        if (event_base_loop(loop->events, EVLOOP_ONCE) < 0)
+            log_fatal("the event loop failed");
+    loop->finishing = loop->stopped = false;
 }
 
 void event_loop_stop(struct loop *base)

@@ -47,6 +47,7 @@ static void stream_free(struct event_stream *s)
 {
     loop_cancel(s->loop, s->again);
     bufferevent_free(s->bev);
+    event_loop_streams(s->loop, -1);
     free(s->reason);
     free(s);
 }
@@ -248,6 +249,7 @@ struct stream *event_stream_new(struct loop *loop, int fd)
     struct event_stream *s = xcalloc(1, sizeof(*s));
     int on = 1;
 
+    event_loop_streams(loop, 1);
     s->base.ops = &event_stream_ops;
     s->loop = loop;
     s->want = 1;
