@@ -254,8 +254,6 @@ static int serve(struct mount *m)
         event_free(m->signals[i]);
     event_network_free(m->network);
     event_loop_free(m->fs.loop);
-    url_free(&m->url);
-    free(m->where);
     return m->status;
 }
 
@@ -294,21 +292,12 @@ static void detach(int report_fd)
         close(null);
 }
 
-int main(int argc, char **argv)
+/* Serves in a child; the parent returns when the child has told how it went. */
+static int serve_in_background(struct mount *m)
 {
-    struct mount m = {.report = -1};
-    int status = options_parse(&m.o, argc, argv), fds[2];
-    char *why = NULL;
+    int fds[2];
     pid_t child;
 
-    if (status >= 0)
-        return status;
-    if (url_parse(m.o.url, &m.url, &why) != 0 || (why = check_mountpoint(&m))) {
-        fprintf(stderr, "ecpfs: %s\n", why);
-        return 1;
-    }
-    if (m.o.foreground)
-        return serve(&m);
     if (pipe2(fds, O_CLOEXEC) != 0 || (child = fork()) < 0) {
         fprintf(stderr, "ecpfs: %s\n", strerror(errno));
         return 1;
@@ -318,7 +307,27 @@ int main(int argc, char **argv)
         return wait_for_child(fds[0], child);
     }
     close(fds[0]);
-    m.report = fds[1];
+    m->report = fds[1];
     detach(fds[1]);
-    return serve(&m);
+    return serve(m);
+}
+
+int main(int argc, char **argv)
+{
+    struct mount m = {.report = -1};
+    int status = options_parse(&m.o, argc, argv);
+    char *why = NULL;
+
+    if (status >= 0)
+        return status;
+    if (url_parse(m.o.url, &m.url, &why) != 0 || (why = check_mountpoint(&m))) {
+        fprintf(stderr, "ecpfs: %s\n", why);
+        status = 1;
+    } else {
+        status = m.o.foreground ? serve(&m) : serve_in_background(&m);
+    }
+    free(why);
+    url_free(&m.url);
+    free(m.where);
+    return status;
 }
