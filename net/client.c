@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client's session: connecting, greeting, keepalive, queueing of calls and their answers. */
+/* The client's session: connecting, greeting, keepalive, answers, reconnecting. */
 #include "net/client.h"
 
 #include <stdlib.h>
@@ -8,143 +8,6 @@
 #define BACKOFF_MIN     (100 * LOOP_MS)
 #define BACKOFF_MAX     (5 * LOOP_SEC)
 #define LEASE_MIN       (100 * LOOP_MS) /* a server's shorter term is taken as this */
-#define FLUSH_SIZE      (256u << 10)    /* bytes that do not wait for the end of the turn */
-#define TABLE_MIN       64
-
-static bool is_update(const struct call *call)
-{
-    return call->kind->request == MSG_UPDATE;
-}
-
-/* Lists */
-
-static void list_add(struct call_list *list, struct call *call)
-{
-    call->list = list;
-    call->next = NULL;
-    call->prev = list->last;
-    *(list->last ? &list->last->next : &list->first) = call;
-    list->last = call;
-}
-
-static void list_remove(struct call *call)
-{
-    struct call_list *list = call->list;
-    *(call->prev ? &call->prev->next : &list->first) = call->next;
-    *(call->next ? &call->next->prev : &list->last) = call->prev;
-    call->list = NULL;
-}
-
-/* Table of sent calls by id. Ids are consecutive: their low bits spread well. */
-
-static struct call **table_slot(struct client *c, uint64_t id)
-{
-    return &c->table[id & (c->table_size - 1)];
-}
-
-static void table_link(struct client *c, struct call *call)
-{
-    struct call **slot = table_slot(c, call->id);
-    call->chain = *slot;
-    *slot = call;
-}
-
-static void table_add(struct client *c, struct call *call)
-{
-    if (c->table_count++ == c->table_size) {
-        c->table_size *= 2;
-        free(c->table);
-        c->table = xcalloc(c->table_size, sizeof(struct call *));
-        for (struct call *old = c->sent.first; old; old = old->next)
-            table_link(c, old);
-    }
-    table_link(c, call);
-}
-
-static struct call *table_find(struct client *c, uint64_t id)
-{
-    struct call *call = *table_slot(c, id);
-    while (call && call->id != id)
-        call = call->chain;
-    return call;
-}
-
-static void table_remove(struct client *c, struct call *call)
-{
-    struct call **at = table_slot(c, call->id);
-    while (*at != call)
-        at = &(*at)->chain;
-    *at = call->chain;
-    c->table_count--;
-}
-
-/* Takes a call out of its list. */
-static void unqueue(struct client *c, struct call *call)
-{
-    if (call->list == &c->sent)
-        table_remove(c, call);
-    if (call->list == &c->waiting)
-        c->waiting_bytes -= call->len;
-    list_remove(call);
-}
-
-void client_forget(struct client *c, struct call *call)
-{
-    unqueue(c, call);
-    if (is_update(call)) {
-        c->updates--;
-        c->update_bytes -= call->len;
-    }
-}
-
-void call_free(struct call *call)
-{
-    free(call);
-}
-
-void call_cancel(struct call *call)
-{
-    if (!call)
-        return;
-    client_forget(call->client, call);
-    call_free(call);
-}
-
-/* Endings: done of a call that fails here is called from the loop. */
-
-static void end_calls(void *cookie)
-{
-    struct client *c = cookie;
-    c->ending_event = NULL;
-    /* Calls refused by a done of this turn are told in the next one. */
-    struct call *last = c->ending.last;
-    for (bool more = last != NULL; more && c->ending.first;) {
-        struct call *call = c->ending.first;
-        more = call != last;
-        client_forget(c, call);
-        call->kind->failed(call, call->error, 0, "");
-        call_free(call);
-    }
-    if (c->ending.first && !c->ending_event)
-        c->ending_event = loop_soon(c->loop, end_calls, c);
-}
-
-static void end_later(struct client *c, struct call *call, int error)
-{
-    call->error = error;
-    list_add(&c->ending, call);
-    if (!c->ending_event)
-        c->ending_event = loop_soon(c->loop, end_calls, c);
-}
-
-static void end_all(struct client *c, struct call_list *list, int error)
-{
-    while (list->first) {
-        struct call *call = list->first;
-        unqueue(c, call);
-        end_later(c, call, error);
-    }
-}
 
 /* State */
 
@@ -174,28 +37,6 @@ static char *clean_text(struct slice s)
     return text;
 }
 
-/* What was sent and got no answer: updates end, everything else is sent again, in its order. */
-static void unsend(struct client *c)
-{
-    struct call_list waiting = c->waiting;
-    c->waiting = (struct call_list){0};
-    while (c->sent.first) {
-        struct call *call = c->sent.first;
-        unqueue(c, call);
-        if (is_update(call)) {
-            end_later(c, call, ECP_EDISCONNECTED);
-        } else {
-            list_add(&c->waiting, call);
-            c->waiting_bytes += call->len;
-        }
-    }
-    while (waiting.first) {
-        struct call *call = waiting.first;
-        waiting.first = call->next;
-        list_add(&c->waiting, call);
-    }
-}
-
 static uint64_t next_backoff(struct client *c)
 {
     c->backoff = c->backoff ? c->backoff * 2 : BACKOFF_MIN;
@@ -217,11 +58,11 @@ static void disconnect(struct client *c, int error, const char *why)
         conn_close(c->conn);
     c->conn = NULL;
     buf_clear(&c->out);
-    unsend(c);
+    client_unsend(c);
     if (!c->config.reconnect || error == ECP_EVERSION || error == ECP_ENAMESPACE) {
         set_timer(c, 0, NULL);
         c->lost_error = error;
-        end_all(c, &c->waiting, error);
+        client_end_waiting(c, error);
         set_state(c, CLIENT_LOST, error, kept);
     } else {
         set_timer(c, next_backoff(c), try_connect);
@@ -230,107 +71,11 @@ static void disconnect(struct client *c, int error, const char *why)
     free(kept);
 }
 
-/* Sending */
-
-static void put_call(struct client *c, struct call *call)
-{
-    call->id = ++c->last_id;
-    size_t mark = frame_begin(&c->out, call->kind->request, call->id);
-    size_t at = c->out.len;
-    buf_append(&c->out, call->payload, call->len);
-    if (is_update(call)) {
-        call->sequence = ++c->last_sequence;
-        patch_u32(&c->out, at, (uint32_t)call->sequence);
-        patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
-    }
-    frame_end(&c->out, mark);
-    c->round_trips++;
-}
-
-static void flush(struct client *c)
-{
-    if (c->out.len)
-        conn_send(c->conn, &c->out);
-}
-
-static void pump_now(struct client *c)
-{
-    if (c->state != CLIENT_NORMAL)
-        return;
-    /* Above the mark conn tells of it when all is sent, and then this goes on. */
-    while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
-        struct call *call = c->waiting.first;
-        unqueue(c, call);
-        put_call(c, call);
-        list_add(&c->sent, call);
-        table_add(c, call);
-        if (c->out.len >= FLUSH_SIZE)
-            flush(c);
-    }
-    flush(c);
-}
-
-static void pump(void *cookie)
-{
-    struct client *c = cookie;
-    c->pump_event = NULL;
-    pump_now(c);
-}
-
-static void pump_soon(struct client *c)
-{
-    if (!c->pump_event && c->state == CLIENT_NORMAL)
-        c->pump_event = loop_soon(c->loop, pump, c);
-}
-
-static void on_drained(void *cookie)
-{
-    pump_soon(cookie);
-}
-
-static struct call *new_call(struct client *c, const struct call_kind *kind, void *cookie)
-{
-    struct call *call = xmalloc(sizeof *call + c->scratch.len);
-    *call = (struct call){.client = c, .kind = kind, .cookie = cookie, .len = c->scratch.len};
-    if (call->len)
-        memcpy(call->payload, c->scratch.data, call->len);
-    buf_clear(&c->scratch);
-    if (c->scratch.cap > FLUSH_SIZE)
-        buf_free(&c->scratch);
-    if (is_update(call)) {
-        c->updates++;
-        c->update_bytes += call->len;
-    }
-    return call;
-}
-
-struct call *client_submit(struct client *c, const struct call_kind *kind, void *cookie)
-{
-    if (c->state == CLIENT_LOST)
-        return client_refuse(c, kind, c->lost_error, cookie);
-    struct call *call = new_call(c, kind, cookie);
-    list_add(&c->waiting, call);
-    c->waiting_bytes += call->len;
-    if (c->waiting_bytes >= FLUSH_SIZE)
-        pump_now(c);
-    else
-        pump_soon(c);
-    return call;
-}
-
-struct call *client_refuse(struct client *c, const struct call_kind *kind, int error, void *cookie)
-{
-    buf_clear(&c->scratch);
-    struct call *call = new_call(c, kind, cookie);
-    end_later(c, call, error);
-    return call;
-}
-
 /* A frame without payload, at once. */
 static void send_empty(struct client *c, uint16_t type, uint64_t id)
 {
     frame_end(&c->out, frame_begin(&c->out, type, id));
-    flush(c);
+    client_flush(c);
 }
 
 /* Receiving */
@@ -366,7 +111,7 @@ static void welcomed(struct client *c, const struct frame *frame)
     conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
     set_timer(c, c->lease / 3, keep_alive);
     set_state(c, CLIENT_NORMAL, 0, NULL);
-    pump_soon(c);
+    client_pump(c);
 }
 
 /* An error that answers one call. */
@@ -380,7 +125,7 @@ static void call_failed(struct call *call, const struct msg_error *m)
 static void answered(struct client *c, const struct frame *frame)
 {
     struct msg_error m;
-    struct call *call = table_find(c, frame->id);
+    struct call *call = client_find(c, frame->id);
     if (!call) {
         /* Cancelled, or the answer to a keepalive. */
         if (frame->id == 0 || frame->id > c->last_id)
@@ -397,7 +142,7 @@ static void answered(struct client *c, const struct frame *frame)
         error = call->kind->answered(call, frame->payload);
     if (error) {
         /* Asked again it would come out the same; of an update the outcome is not known. */
-        call->kind->failed(call, is_update(call) ? ECP_EDISCONNECTED : ECP_EPROTO, 0, "");
+        call->kind->failed(call, call_is_update(call) ? ECP_EDISCONNECTED : ECP_EPROTO, 0, "");
         disconnect(c, ECP_EPROTO, "the server sent a malformed answer");
     }
     call_free(call);
@@ -430,6 +175,11 @@ static void on_frame(void *cookie, const struct frame *frame)
 static void on_closed(void *cookie, int error, const char *why)
 {
     disconnect(cookie, error ? error : ECP_EDISCONNECTED, why);
+}
+
+static void on_drained(void *cookie)
+{
+    client_pump(cookie);
 }
 
 static const struct conn_events conn_events = {
@@ -480,7 +230,7 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
     size_t mark = frame_begin(&c->out, MSG_HELLO, ++c->last_id);
     msg_put_hello(&c->out, &hello);
     frame_end(&c->out, mark);
-    flush(c);
+    client_flush(c);
     set_state(c, CLIENT_GREETING, 0, NULL);
 }
 
@@ -507,20 +257,10 @@ struct client *client_new(struct loop *loop, struct network *network,
     if (!c->config.connect_timeout)
         c->config.connect_timeout = CONNECT_TIMEOUT;
     c->server = xasprintf("server at %s", config->address);
-    c->table_size = TABLE_MIN;
-    c->table = xcalloc(c->table_size, sizeof(struct call *));
+    client_queue_init(c);
     c->state = CLIENT_CONNECTING;
     try_connect(c);
     return c;
-}
-
-static void free_calls(struct client *c, struct call_list *list)
-{
-    while (list->first) {
-        struct call *call = list->first;
-        client_forget(c, call);
-        call_free(call);
-    }
 }
 
 void client_free(struct client *c)
@@ -528,8 +268,6 @@ void client_free(struct client *c)
     if (!c)
         return;
     set_timer(c, 0, NULL);
-    loop_cancel(c->loop, c->pump_event);
-    loop_cancel(c->loop, c->ending_event);
     if (c->connecting)
         network_connect_cancel(c->network, c->connecting);
     if (c->conn) {
@@ -537,12 +275,8 @@ void client_free(struct client *c)
             send_empty(c, MSG_BYE, 0);
         conn_close_after_flush(c->conn);
     }
-    free_calls(c, &c->waiting);
-    free_calls(c, &c->sent);
-    free_calls(c, &c->ending);
-    free(c->table);
+    client_queue_free(c);
     buf_free(&c->out);
-    buf_free(&c->scratch);
     free((char *)c->config.address);
     free((char *)c->config.namespace);
     free((char *)c->config.program);

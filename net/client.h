@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the client's half, shared by client.c (the session) and call.c (the calls). */
+/* Inside of the client's half: call.c makes calls, client_queue.c keeps them, client.c is the
+ * session they go over. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -72,6 +73,17 @@ struct client {
     struct buf scratch; /* a payload being encoded */
 };
 
+static inline bool call_is_update(const struct call *call)
+{
+    return call->kind->request == MSG_UPDATE;
+}
+
+/* ---- client_queue.c ---- */
+
+void client_queue_init(struct client *client);
+/* Frees every call without calling its done. */
+void client_queue_free(struct client *client);
+
 /* Makes a call whose payload is client->scratch (which is emptied) and queues it. */
 struct call *client_submit(struct client *client, const struct call_kind *kind, void *cookie);
 /* Makes a call that ends with error in a later turn; nothing is sent. */
@@ -80,5 +92,16 @@ struct call *client_refuse(struct client *client, const struct call_kind *kind, 
 /* Takes a call out of everything the client knows of. */
 void client_forget(struct client *client, struct call *call);
 void call_free(struct call *call);
+/* The call that a frame with this id answers, or NULL. */
+struct call *client_find(struct client *client, uint64_t id);
+/* Sends what waits, in this turn of the loop; nothing unless CLIENT_NORMAL. */
+void client_pump(struct client *client);
+/* Hands client->out to the connection, which must be there. */
+void client_flush(struct client *client);
+/* The connection is gone. What was sent and got no answer: updates end with ECP_EDISCONNECTED,
+ * everything else is to be sent again, in its order and before what waits. */
+void client_unsend(struct client *client);
+/* Every call that waits ends with error. */
+void client_end_waiting(struct client *client, int error);
 
 #endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's calls from their making to their end: waiting, sent, ending. */
+#include "net/client.h"
+
+#include <stdlib.h>
+
+#define FLUSH_SIZE (256u << 10) /* bytes that do not wait for the end of the turn */
+#define TABLE_MIN  64
+
+/* Lists */
+
+static void list_add(struct call_list *list, struct call *call)
+{
+    call->list = list;
+    call->next = NULL;
+    call->prev = list->last;
+    *(list->last ? &list->last->next : &list->first) = call;
+    list->last = call;
+}
+
+static void list_remove(struct call *call)
+{
+    struct call_list *list = call->list;
+    *(call->prev ? &call->prev->next : &list->first) = call->next;
+    *(call->next ? &call->next->prev : &list->last) = call->prev;
+    call->list = NULL;
+}
+
+/* Table of sent calls by id. Ids are consecutive: their low bits spread well. */
+
+static struct call **table_slot(struct client *c, uint64_t id)
+{
+    return &c->table[id & (c->table_size - 1)];
+}
+
+static void table_link(struct client *c, struct call *call)
+{
+    struct call **slot = table_slot(c, call->id);
+    call->chain = *slot;
+    *slot = call;
+}
+
+static void table_add(struct client *c, struct call *call)
+{
+    if (c->table_count++ == c->table_size) {
+        c->table_size *= 2;
+        free(c->table);
+        c->table = xcalloc(c->table_size, sizeof(struct call *));
+        for (struct call *old = c->sent.first; old; old = old->next)
+            table_link(c, old);
+    }
+    table_link(c, call);
+}
+
+struct call *client_find(struct client *c, uint64_t id)
+{
+    struct call *call = *table_slot(c, id);
+    while (call && call->id != id)
+        call = call->chain;
+    return call;
+}
+
+static void table_remove(struct client *c, struct call *call)
+{
+    struct call **at = table_slot(c, call->id);
+    while (*at != call)
+        at = &(*at)->chain;
+    *at = call->chain;
+    c->table_count--;
+}
+
+/* From one list to none. */
+static void unqueue(struct client *c, struct call *call)
+{
+    if (call->list == &c->sent)
+        table_remove(c, call);
+    if (call->list == &c->waiting)
+        c->waiting_bytes -= call->len;
+    list_remove(call);
+}
+
+void client_forget(struct client *c, struct call *call)
+{
+    unqueue(c, call);
+    if (call_is_update(call)) {
+        c->updates--;
+        c->update_bytes -= call->len;
+    }
+}
+
+void call_free(struct call *call)
+{
+    free(call);
+}
+
+void call_cancel(struct call *call)
+{
+    if (!call)
+        return;
+    client_forget(call->client, call);
+    call_free(call);
+}
+
+/* Endings: done of a call that fails here is called from the loop. */
+
+static void end_calls(void *cookie)
+{
+    struct client *c = cookie;
+    c->ending_event = NULL;
+    /* Calls refused by a done of this turn are told in the next one. */
+    struct call *last = c->ending.last;
+    for (bool more = last != NULL; more && c->ending.first;) {
+        struct call *call = c->ending.first;
+        more = call != last;
+        client_forget(c, call);
+        call->kind->failed(call, call->error, 0, "");
+        call_free(call);
+    }
+    if (c->ending.first && !c->ending_event)
+        c->ending_event = loop_soon(c->loop, end_calls, c);
+}
+
+static void end_later(struct client *c, struct call *call, int error)
+{
+    call->error = error;
+    list_add(&c->ending, call);
+    if (!c->ending_event)
+        c->ending_event = loop_soon(c->loop, end_calls, c);
+}
+
+void client_end_waiting(struct client *c, int error)
+{
+    while (c->waiting.first) {
+        struct call *call = c->waiting.first;
+        unqueue(c, call);
+        end_later(c, call, error);
+    }
+}
+
+void client_unsend(struct client *c)
+{
+    struct call_list waiting = c->waiting;
+    c->waiting = (struct call_list){0};
+    while (c->sent.first) {
+        struct call *call = c->sent.first;
+        unqueue(c, call);
+        if (call_is_update(call)) {
+            end_later(c, call, ECP_EDISCONNECTED);
+        } else {
+            list_add(&c->waiting, call);
+            c->waiting_bytes += call->len;
+        }
+    }
+    while (waiting.first) {
+        struct call *call = waiting.first;
+        waiting.first = call->next;
+        list_add(&c->waiting, call);
+    }
+}
+
+/* Sending */
+
+static void put_call(struct client *c, struct call *call)
+{
+    call->id = ++c->last_id;
+    size_t mark = frame_begin(&c->out, call->kind->request, call->id);
+    size_t at = c->out.len;
+    buf_append(&c->out, call->payload, call->len);
+    if (call_is_update(call)) {
+        call->sequence = ++c->last_sequence;
+        patch_u32(&c->out, at, (uint32_t)call->sequence);
+        patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
+    }
+    frame_end(&c->out, mark);
+    c->round_trips++;
+}
+
+void client_flush(struct client *c)
+{
+    if (c->out.len)
+        conn_send(c->conn, &c->out);
+}
+
+static void pump_now(struct client *c)
+{
+    if (c->state != CLIENT_NORMAL)
+        return;
+    /* Above the mark, conn tells when all is sent, and client_pump goes on. */
+    while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
+        struct call *call = c->waiting.first;
+        unqueue(c, call);
+        put_call(c, call);
+        list_add(&c->sent, call);
+        table_add(c, call);
+        if (c->out.len >= FLUSH_SIZE)
+            client_flush(c);
+    }
+    client_flush(c);
+}
+
+static void pump(void *cookie)
+{
+    struct client *c = cookie;
+    c->pump_event = NULL;
+    pump_now(c);
+}
+
+void client_pump(struct client *c)
+{
+    if (!c->pump_event && c->state == CLIENT_NORMAL)
+        c->pump_event = loop_soon(c->loop, pump, c);
+}
+
+static struct call *new_call(struct client *c, const struct call_kind *kind, void *cookie)
+{
+    struct call *call = xmalloc(sizeof *call + c->scratch.len);
+    *call = (struct call){.client = c, .kind = kind, .cookie = cookie, .len = c->scratch.len};
+    if (call->len)
+        memcpy(call->payload, c->scratch.data, call->len);
+    buf_clear(&c->scratch);
+    if (c->scratch.cap > FLUSH_SIZE)
+        buf_free(&c->scratch);
+    if (call_is_update(call)) {
+        c->updates++;
+        c->update_bytes += call->len;
+    }
+    return call;
+}
+
+struct call *client_submit(struct client *c, const struct call_kind *kind, void *cookie)
+{
+    if (c->state == CLIENT_LOST)
+        return client_refuse(c, kind, c->lost_error, cookie);
+    struct call *call = new_call(c, kind, cookie);
+    list_add(&c->waiting, call);
+    c->waiting_bytes += call->len;
+    if (c->waiting_bytes >= FLUSH_SIZE)
+        pump_now(c);
+    else
+        client_pump(c);
+    return call;
+}
+
+struct call *client_refuse(struct client *c, const struct call_kind *kind, int error, void *cookie)
+{
+    buf_clear(&c->scratch);
+    struct call *call = new_call(c, kind, cookie);
+    end_later(c, call, error);
+    return call;
+}
+
+static void free_list(struct client *c, struct call_list *list)
+{
+    while (list->first) {
+        struct call *call = list->first;
+        client_forget(c, call);
+        call_free(call);
+    }
+}
+
+void client_queue_init(struct client *c)
+{
+    c->table_size = TABLE_MIN;
+    c->table = xcalloc(c->table_size, sizeof(struct call *));
+}
+
+void client_queue_free(struct client *c)
+{
+    loop_cancel(c->loop, c->pump_event);
+    loop_cancel(c->loop, c->ending_event);
+    free_list(c, &c->waiting);
+    free_list(c, &c->sent);
+    free_list(c, &c->ending);
+    free(c->table);
+    buf_free(&c->scratch);
+}
