@@ -23,8 +23,8 @@ struct event_loop {
     uint64_t soon_count; /* calls ever registered; numbers them */
     bool in_soon;
     bool stopped;
-    bool finishing;  /* stop when `streams` falls to 0 */
-    size_t streams;  /* that exist */
+    bool finishing; /* stop when `streams` falls to 0 */
+    size_t streams; /* that exist */
     size_t random_left;
     uint64_t random[64];
 };
