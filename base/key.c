@@ -221,12 +221,20 @@ bool key_level_is_number(struct slice level)
 
 bool key_valid(struct slice bytes)
 {
+    return key_valid_after(bytes, 0);
+}
+
+bool key_valid_after(struct slice bytes, size_t same)
+{
     uint8_t text[SUBSCRIPT_MAX_LEN];
     if (bytes.len > KEY_MAX_LEN)
         return false;
     for (size_t at = 0; at < bytes.len;) {
         size_t len = key_level_len(bytes, at);
-        if (len == 0 || key_decode_level(slice_of(bytes.data + at, len), at == 0, text) < 0)
+        /* A level that lies in those bytes is one of that key. */
+        bool known = len > 0 && at + len <= same;
+        if (!known &&
+            (len == 0 || key_decode_level(slice_of(bytes.data + at, len), at == 0, text) < 0))
             return false;
         at += len;
     }

@@ -52,6 +52,9 @@ void key_copy(struct key *k, struct slice bytes);
  */
 bool key_valid(struct slice bytes);
 
+/* The same for bytes whose first `same` bytes are known to begin a well-formed key. */
+bool key_valid_after(struct slice bytes, size_t same);
+
 /* Number of levels: 0 root, 1 a global, 2 one subscript ... The key must be valid. */
 unsigned key_depth(struct slice key);
 

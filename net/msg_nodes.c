@@ -258,7 +258,7 @@ int msg_get_nodes_next(struct msg_nodes_reader *m, struct node *node)
         return ECP_EPROTO;
     store_bytes(m->key.data + shared, suffix);
     m->key.len = (uint16_t)(shared + suffix.len);
-    if (get_node(&m->r, node) || !key_valid(key_slice(&m->key)))
+    if (get_node(&m->r, node) || !key_valid_after(key_slice(&m->key), shared))
         return ECP_EPROTO;
     m->left--;
     return m->left == 0 && !reader_at_end(&m->r) ? ECP_EPROTO : 0;

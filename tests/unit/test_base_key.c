@@ -170,6 +170,20 @@ Test(base_key, valid_is_what_append_makes)
     cr_assert_gt(valid, 1000);
 }
 
+Test(base_key, valid_after)
+{
+    for (int i = 0; i < 200000; i++) {
+        struct key a, b;
+        random_key(&a, 5);
+        random_key(&b, 5);
+        size_t same = random_below(a.len + 1u);
+        if (b.len < same)
+            b.len = (uint16_t)same;
+        memcpy(b.data, a.data, same);
+        cr_assert_eq(key_valid_after(key_slice(&b), same), key_valid(key_slice(&b)));
+    }
+}
+
 Test(base_key, malformed)
 {
     static const struct {
