@@ -47,9 +47,32 @@ struct page {
     struct slice first;  /* last-level key bytes from which on the page is complete; empty: from the
                             first child */
     bool to_end;         /* no children after the last entry */
+    uint64_t lease;      /* number of its lease, for giving it back; 0: it must not be cached */
     struct entry *entries; /* in key order */
     size_t count;
 };
+
+/*
+ * What of cached pages is no longer true, or is taken back.
+ *   TOUCH_ENTRY    the entry of key in its parent's page: existence, flags, stamps, value. For the
+ *                  root: what its page says of the root itself
+ *   TOUCH_SUBTREE  that entry, and everything below key
+ *   TOUCH_PAGES    nothing changed, but the pages of key's children are no longer leased
+ */
+enum touch_kind { TOUCH_ENTRY = 0, TOUCH_SUBTREE = 1, TOUCH_PAGES = 2, TOUCH_KIND_END };
+struct touch {
+    uint8_t kind; /* enum touch_kind */
+    struct slice key;
+};
+
+/* Whether anything that the page [first, last] of parent says of its entries is hit; last is
+ * ignored when to_end. */
+bool touch_hits_page(const struct touch *touch, struct slice parent, struct slice first,
+                     struct slice last, bool to_end);
+/* Whether the node's entry is hit. */
+bool touch_hits_node(const struct touch *touch, struct slice key);
+/* Whether some entry is hit by both. */
+bool touch_overlap(const struct touch *a, const struct touch *b);
 
 enum update_kind {
     UPDATE_SET = 1,       /* value */
