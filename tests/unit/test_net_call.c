@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's session and calls against a small server in the same process. */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/call.h"
@@ -15,16 +18,18 @@ static struct listener *listener;
 static struct conn *peer;
 static struct client *client;
 static char address[64];
-static bool refuse, drop_update, answer_nodes = true;
+static bool mute, silent, drop_update, answer_nodes = true; /* mute: no WELCOME */
+static int refuse;                                          /* error that answers HELLO */
 static uint64_t sequence;
-static int done_count, last_error, wanted, lost_error, connections;
+static int done_count, last_error, wanted, lost_error, trouble, connections;
+static char trouble_why[200];
 
 static void reply(const struct frame *f, uint16_t type)
 {
     struct buf b = {0};
     size_t mark = frame_begin(&b, type, f->id);
     struct msg_welcome w = {.version = 1, .lease_ms = 600, .server = slice_str("fake")};
-    struct msg_error e = {.code = ECP_ENAMESPACE};
+    struct msg_error e = {.code = (uint16_t)refuse, .text = slice_str("1 to 1 here")};
     struct msg_nodes_writer nodes;
     if (type == MSG_WELCOME)
         msg_put_welcome(&b, &w);
@@ -52,7 +57,10 @@ static void server_frame(void *cookie, const struct frame *f)
     struct msg_update m;
     if (f->type == MSG_HELLO) {
         sequence = 0;
-        reply(f, refuse ? MSG_ERROR : MSG_WELCOME);
+        if (!mute)
+            reply(f, refuse ? MSG_ERROR : MSG_WELCOME);
+    } else if (silent) {
+        ;
     } else if (f->type == MSG_PING) {
         reply(f, MSG_PONG);
     } else if (f->type == MSG_NODE && answer_nodes) {
@@ -79,7 +87,8 @@ static const struct conn_events server_events = {.frame = server_frame, .closed 
 
 static void on_accept(void *cookie, struct stream *stream)
 {
-    connections++;
+    if (connections++)
+        silent = mute = false;
     peer = conn_new(loop, stream, FRAME_MAX_PAYLOAD, &server_events, NULL);
 }
 
@@ -87,6 +96,10 @@ static void on_state(void *cookie, enum client_state state, int error, const cha
 {
     if (state == CLIENT_LOST)
         lost_error = error;
+    if (error) {
+        trouble = error;
+        snprintf(trouble_why, sizeof trouble_why, "%s", why);
+    }
 }
 
 static void count_done(int error)
@@ -135,6 +148,18 @@ static void setup(void)
     cr_assert_eq(network_listen(network, address, on_accept, NULL, &listener, &why), 0);
     struct client_config config = {
         .address = address, .namespace = "N", .reconnect = true, .state = on_state};
+    client = client_new(loop, network, &config);
+}
+
+/* Another client instead of the one that setup made. */
+static void connect_to(const char *where, bool reconnect)
+{
+    struct client_config config = {.address = where,
+                                   .namespace = "N",
+                                   .reconnect = reconnect,
+                                   .connect_timeout = 100 * LOOP_MS,
+                                   .state = on_state};
+    client_free(client);
     client = client_new(loop, network, &config);
 }
 
@@ -194,7 +219,7 @@ Test(net_call, lost_connection)
 
 Test(net_call, refused_for_good)
 {
-    refuse = true;
+    refuse = ECP_ENAMESPACE;
     call_ping(client, on_ping, NULL);
     run(1);
     cr_assert_eq(last_error, ECP_ENAMESPACE);
@@ -203,4 +228,60 @@ Test(net_call, refused_for_good)
     call_ping(client, on_ping, NULL);
     cr_assert_eq(done_count, 1, "never from inside the call");
     run(2);
+}
+
+Test(net_call, version_refused)
+{
+    refuse = ECP_EVERSION;
+    call_ping(client, on_ping, NULL);
+    run(1);
+    cr_assert_eq(lost_error, ECP_EVERSION, "final, though it reconnects otherwise");
+    cr_assert(strstr(trouble_why, "1 to 1 here"), "the server's words: %s", trouble_why);
+}
+
+/* A server that is stopped keeps its connections: only the lease tells. */
+Test(net_call, silent_server)
+{
+    struct key k;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    silent = true;
+    call_node(client, key_slice(&k), VIEW_FILES, 0, on_node, NULL);
+    run(1);
+    cr_assert_eq(last_error, 0, "the read was sent again");
+    cr_assert_eq(trouble, ECP_ETIMEOUT);
+    cr_assert_eq(connections, 2);
+}
+
+Test(net_call, no_greeting)
+{
+    mute = true;
+    connect_to(address, true);
+    call_ping(client, on_ping, NULL);
+    run(1);
+    cr_assert_eq(last_error, 0, "the second try was greeted");
+    cr_assert_eq(trouble, ECP_ETIMEOUT);
+    cr_assert(strstr(trouble_why, "greet"), "%s", trouble_why);
+}
+
+/* A listener whose queue is full lets connects hang. */
+Test(net_call, connect_hangs)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    char where[64];
+    int full = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(bind(full, (struct sockaddr *)&in, len), 0);
+    cr_assert_eq(listen(full, 0), 0);
+    cr_assert_eq(getsockname(full, (struct sockaddr *)&in, &len), 0);
+    for (int i = 0; i < 8; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        cr_assert(connect(fd, (struct sockaddr *)&in, len) == 0 || errno == EINPROGRESS);
+    }
+    snprintf(where, sizeof where, "127.0.0.1:%d", ntohs(in.sin_port));
+    connect_to(where, false);
+    call_ping(client, on_ping, NULL);
+    run(1);
+    cr_assert_eq(last_error, ECP_ETIMEOUT);
+    cr_assert_eq(client_state(client), CLIENT_LOST);
+    cr_assert(strstr(trouble_why, "no connection"), "%s", trouble_why);
 }
