@@ -97,7 +97,7 @@ static void flush_start(struct fs *fs, struct inode *in)
     if (in->kind == INODE_FILE)
         u.flags = UPDATE_IN_DIR | UPDATE_IS_FILE;
     u.cond = in->fresh ? COND_NONE : COND_PRESENT;
-    if (in->tail.len > 0 && !in->have) {
+    if (!in->have) {
         f->sent_tail = in->tail;
         in->tail = (struct buf){0};
         u.kind = UPDATE_APPEND;
@@ -145,72 +145,6 @@ void content_touched(struct fs *fs, struct inode *in)
     in->writes++;
     if (!in->timer && !in->flushing && content_pending(in))
         in->timer = loop_timer(fs->loop, LOOP_SEC, timer_fired, in);
-}
-
-/* ---- loading ---- */
-
-struct load {
-    struct fs *fs;
-    struct inode *in;
-    inode_done_fn *done;
-    void *cookie;
-};
-
-static void load_done(void *cookie, int error, const struct node *node)
-{
-    struct load *l = cookie;
-    struct inode *in = l->in;
-
-    if (!error && !(node->flags & NODE_VALUE))
-        error = ECP_ESTALE;
-    if (!error && !in->have) {
-        buf_clear(&in->data);
-        buf_append_slice(&in->data, node->value);
-        if (l->fs->text)
-            buf_append(&in->data, "\n", 1);
-        buf_append_slice(&in->data, buf_slice(&in->tail));
-        in->dirty = in->tail.len > 0;
-        buf_clear(&in->tail);
-        in->have = true;
-    }
-    in->pins--;
-    l->done(l->cookie, error);
-    inode_release(l->fs, in);
-    free(l);
-}
-
-static void load_flushed(void *cookie, int error)
-{
-    struct load *l = cookie;
-    struct node none = {0};
-
-    if (error || l->in->have)
-        load_done(l, error, l->in->have ? &(struct node){.flags = NODE_VALUE} : &none);
-    else
-        l->fs->up->ops->value(l->fs->up, key_slice(&l->in->key), 0, VALUE_MAX_LEN, load_done, l);
-}
-
-void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie)
-{
-    struct load *l;
-
-    if (in->have || in->kind == INODE_SCRATCH || (in->fresh && !in->flushing)) {
-        if (!in->have) {
-            buf_append_slice(&in->data, buf_slice(&in->tail));
-            buf_clear(&in->tail);
-            in->have = true;
-            in->dirty = true;
-        }
-        done(cookie, 0);
-        return;
-    }
-    l = xcalloc(1, sizeof(*l));
-    l->fs = fs;
-    l->in = in;
-    l->done = done;
-    l->cookie = cookie;
-    in->pins++;
-    content_flush(fs, in, load_flushed, l);
 }
 
 /* ---- changing ---- */

@@ -43,6 +43,7 @@ static void readable(evutil_socket_t fd, short what, void *cookie)
             end(d);
             return;
         }
+        d->fs->requests++;
         fuse_session_process_buf(se, &d->buf);
         if (fuse_session_exited(se)) {
             end(d);

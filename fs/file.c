@@ -43,6 +43,8 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     op->fi = *fi;
     if (in->gone)
         op_error(op, ECP_ESTALE);
+    else if (in->kind == INODE_CONTROL_FILE)
+        control_open(op);
     else if (in->kind == INODE_SCRATCH || in->fresh)
         open_finish(op);
     else
@@ -51,9 +53,13 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- create ---- */
 
-static void create_answer(struct op *op, struct inode *in)
+/* node: as the server has it; NULL when the content is here. */
+static void create_answer(struct op *op, struct inode *in, const struct node *node)
 {
-    attr_of_local(op->fs, in, &op->st);
+    if (node && !in->have && !in->fresh)
+        attr_of_node(op->fs, in, node, &op->st);
+    else
+        attr_of_local(op->fs, in, &op->st);
     op->fi.direct_io = (op->fi.flags & O_APPEND) != 0;
     op->then ? op->then(op) : op_created(op, in, &op->st);
 }
@@ -68,7 +74,7 @@ static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
         op_error(op, error);
         return;
     }
-    create_answer(op, inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0)));
+    create_answer(op, inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0)), NULL);
 }
 
 /* The directory must be there and the name free, although the value is sent only later. */
@@ -85,22 +91,24 @@ static void create_checked(void *cookie, int error, const struct node *node)
         return;
     }
     in = inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
-    if (!in->have)
-        buf_clear(&in->data);
-    in->fresh = in->have = true;
+    if ((node->flags & NODE_VALUE) && !(op->fi.flags & O_TRUNC)) {
+        create_answer(op, in, node); /* another was faster */
+        return;
+    }
+    in->fresh = true;
     inode_set_local(op->fs, in, true);
-    if (op->fi.flags & O_TRUNC || !(node->flags & NODE_VALUE))
+    if (op->fi.flags & O_TRUNC || !(op->fi.flags & O_APPEND))
         content_resize(op->fs, in, 0);
     content_touched(op->fs, in);
-    create_answer(op, in);
+    create_answer(op, in, NULL);
 }
 
 static void create(struct op *op, const char *name)
 {
     struct fs *fs = op->fs;
-    int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
+    int error = names_resolve_change(fs, op->in, name, &op->kind, &op->key, &op->text);
 
-    if (error == ECP_ENOENT || op->kind == INODE_MORE) {
+    if (!error && op->kind == INODE_MORE) {
         op_error(op, ECP_EINVAL);
     } else if (error) {
         op_error(op, error);
@@ -108,7 +116,7 @@ static void create(struct op *op, const char *name)
         struct inode *in = inode_get(fs, INODE_SCRATCH, key_slice(&op->key), buf_slice(&op->text));
         in->have = true;
         inode_set_local(fs, in, true);
-        create_answer(op, in);
+        create_answer(op, in, NULL);
     } else if (op->fi.flags & O_EXCL) {
         struct update u = {.kind = UPDATE_SET, .cond = COND_ABSENT, .key = key_slice(&op->key)};
         u.flags = op->kind == INODE_FILE ? UPDATE_IN_DIR : 0;
@@ -154,15 +162,6 @@ void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 /* ---- read ---- */
 
-static void read_local(struct op *op)
-{
-    struct slice all = buf_slice(&op->in->data);
-    size_t at = op->offset < all.len ? op->offset : all.len;
-    size_t n = all.len - at < op->size ? all.len - at : op->size;
-
-    op_bytes(op, slice_of(all.data + at, n));
-}
-
 static void read_done(void *cookie, int error, const struct node *node)
 {
     struct op *op = cookie;
@@ -189,7 +188,7 @@ static void read_ask(void *cookie, int error)
     if (error)
         op_error(op, error);
     else if (op->in->have || op->in->gone)
-        read_local(op);
+        op_part(op, buf_slice(&op->in->data));
     else if (op->offset > VALUE_MAX_LEN)
         op_bytes(op, slice_of("", 0));
     else
@@ -202,11 +201,13 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     struct fs *fs = fuse_req_userdata(req);
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
 
-    (void)fi;
+    op->fi = *fi;
     op->offset = (uint64_t)off;
     op->size = size;
-    if (op->in->tail.len > 0 || (op->in->flushing && !op->in->have))
-        content_flush(fs, op->in, read_ask, op);
+    if (op->in->kind == INODE_CONTROL_FILE)
+        control_read(op);
+    else if (op->in->tail.len > 0 || (op->in->flushing && !op->in->have))
+        op_flush(op, op->in, read_ask);
     else
         read_ask(op, 0);
 }
@@ -246,7 +247,7 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
     if (op->in->gone)
         write_loaded(op, 0);
     else
-        content_load(fs, op->in, write_loaded, op);
+        op_load(op, op->in, write_loaded);
 }
 
 /* ---- flush, fsync, release ---- */
@@ -262,7 +263,8 @@ static void flush(fuse_req_t req, fuse_ino_t ino)
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
 
     op->mutation = true;
-    content_flush(fs, op->in, flushed, op);
+    op_watch_caller(op);
+    op_flush(op, op->in, flushed);
 }
 
 void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -283,8 +285,9 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs *fs = fuse_req_userdata(req);
     struct inode *in = inode_by_id(fs, ino);
 
-    (void)fi;
-    in->opens--;
+    if (in->kind == INODE_CONTROL_FILE)
+        control_release(fi);
+    inode_count_opens(in, -1);
     fuse_reply_err(req, 0);
     inode_release(fs, in);
 }

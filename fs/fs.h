@@ -17,9 +17,17 @@
 /*
  * INODE_MORE is the directory that holds the rest of names longer than one component; INODE_SCRATCH
  * a file whose name begins with "." and that lives in this mount's memory until it is renamed to a
- * node's name.
+ * node's name; INODE_CONTROL the directory .ecp, INODE_CONTROL_FILE a file in it.
  */
-enum inode_kind { INODE_DIR, INODE_FILE, INODE_VALUE, INODE_MORE, INODE_SCRATCH };
+enum inode_kind {
+    INODE_DIR,
+    INODE_FILE,
+    INODE_VALUE,
+    INODE_MORE, /* from here on: no node, nobody is asked about it */
+    INODE_SCRATCH,
+    INODE_CONTROL,
+    INODE_CONTROL_FILE
+};
 
 typedef void inode_done_fn(void *cookie, int error);
 
@@ -38,8 +46,9 @@ struct inode {
     struct fs *fs;
     uint64_t id; /* FUSE nodeid; never reused */
     enum inode_kind kind;
-    struct key key;   /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
-    struct buf text;  /* INODE_MORE: subscript bytes before here; INODE_SCRATCH: the name */
+    struct key key; /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
+    struct buf
+        text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name */
     uint64_t nlookup; /* references the kernel holds */
     unsigned opens;   /* handles */
     unsigned pins;    /* operations that will come back to it */
@@ -53,9 +62,10 @@ struct inode {
     struct buf data; /* content as the file shows it */
     struct buf tail; /* appended, not yet sent */
     struct loop_event *timer;
-    STAILQ_HEAD(, inode_waiter) waiters;
-    struct inode *next_id, *next_name; /* hash chains */
-    LIST_ENTRY(inode) local;           /* in fs->locals when fresh, scratch or made */
+    STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
+    LIST_HEAD(, load) loads;             /* content being fetched */
+    struct inode *next_id, *next_name;   /* hash chains */
+    LIST_ENTRY(inode) local;             /* in fs->locals when fresh, scratch or made */
     bool is_local;
 };
 
@@ -72,7 +82,10 @@ struct fs {
     size_t buckets, inodes;
     uint64_t next_id;
     LIST_HEAD(, inode) locals;
-    size_t ops; /* operations under way */
+    size_t ops;                            /* operations under way */
+    uint64_t lookups, handles;             /* that the kernel holds: sums of nlookup and opens */
+    uint64_t requests;                     /* taken from the device since the start */
+    STAILQ_HEAD(, control_source) sources; /* of .ecp/stats */
 };
 
 /* ---- inode.c ---- */
@@ -95,6 +108,11 @@ void inode_move_tree(struct fs *fs, struct slice from, struct slice to);
 void inode_set_local(struct fs *fs, struct inode *in, bool local);
 uint64_t inode_number(enum inode_kind kind, struct slice key, struct slice text);
 bool inode_is_dir(const struct inode *in);
+/* Lives in this mount only: its attributes are known here. */
+bool inode_is_local(const struct inode *in);
+/* The kernel took or gave back references, a handle was opened (1) or released (-1). */
+void inode_count_lookups(struct inode *in, int64_t n);
+void inode_count_opens(struct inode *in, int n);
 
 /* ---- attr.c: what stat shows ---- */
 /* Whether the node, as the other side reports it, is what this inode stands for. */
@@ -110,6 +128,8 @@ uint64_t attr_size(const struct fs *fs, uint64_t value_len);
 void content_flush(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie);
 /* Calls done when data holds the whole content (tail included). */
 void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie);
+/* Neither calls done(cookie) any more. */
+void content_cancel(struct fs *fs, struct inode *in, void *cookie);
 bool content_pending(const struct inode *in);
 /* Content changed: it will be sent within a second. */
 void content_touched(struct fs *fs, struct inode *in);
@@ -130,10 +150,11 @@ struct op {
     struct fs *fs;
     fuse_req_t req;
     struct upstream_call *call;
-    struct loop_event *patience;
+    struct loop_event *patience, *watch;
     bool mutation; /* sent once, outcome matters: not given up lightly */
-    bool counted;
     struct inode *in, *other;
+    struct inode *waits_for; /* its content; step follows */
+    inode_done_fn *step;
     struct key key, to;
     struct buf text;
     struct fuse_file_info fi;
@@ -146,13 +167,22 @@ struct op {
     struct stat st;
 };
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);
+/* content_flush and content_load, given up when the operation is; step gets the operation. */
+void op_flush(struct op *op, struct inode *in, inode_done_fn *step);
+void op_load(struct op *op, struct inode *in, inode_done_fn *step);
+/* Before in (may be NULL) goes: handles that are open keep the bytes. */
+void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step);
+/* A process that exits closes its files where no signal reaches it: looks whether this one does. */
+void op_watch_caller(struct op *op);
 void op_error(struct op *op, int error); /* enum ecp_error; 0 answers success */
 void op_errno(struct op *op, int err);
 void op_attr(struct op *op, const struct stat *st);
 void op_entry(struct op *op, struct inode *in, const struct stat *st);
 void op_created(struct op *op, struct inode *in, const struct stat *st);
-void op_opened(struct op *op);
+/* false: the kernel did not take it, there will be no release. */
+bool op_opened(struct op *op);
 void op_bytes(struct op *op, struct slice bytes);
+void op_part(struct op *op, struct slice all); /* op->size bytes from op->offset */
 void op_written(struct op *op, size_t len);
 void op_free(struct op *op); /* after a reply sent by the handler itself */
 void op_update(struct op *op, struct update *update, upstream_update_fn *done);
@@ -165,6 +195,26 @@ void op_update(struct op *op, struct update *update, upstream_update_fn *done);
  */
 int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum inode_kind *kind,
                   struct key *key, struct buf *text);
+
+/* The same for what is to be made, removed or renamed: names that no node can have are ECP_EINVAL,
+ * what is read-only here is ECP_EROFS. */
+int names_resolve_change(struct fs *fs, const struct inode *dir, const char *name,
+                         enum inode_kind *kind, struct key *key, struct buf *text);
+
+/* ---- control.c: the directory .ecp ---- */
+#define CONTROL_DIR   ".ecp"
+#define CONTROL_STATS "stats" /* lines of `name value` */
+
+typedef void control_fn(void *cookie, struct buf *out);
+
+void control_init(struct fs *fs);
+void control_free(struct fs *fs);
+/* lines(cookie, out) appends its lines each time the figures are opened. */
+void control_add(struct fs *fs, control_fn *lines, void *cookie);
+bool control_is_file(struct slice name);
+void control_open(struct op *op);
+void control_read(struct op *op);
+void control_release(struct fuse_file_info *fi);
 
 /* ---- handlers ---- */
 void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

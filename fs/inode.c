@@ -18,7 +18,24 @@ uint64_t inode_number(enum inode_kind kind, struct slice key, struct slice text)
 
 bool inode_is_dir(const struct inode *in)
 {
-    return in->kind == INODE_DIR || in->kind == INODE_MORE;
+    return in->kind == INODE_DIR || in->kind == INODE_MORE || in->kind == INODE_CONTROL;
+}
+
+bool inode_is_local(const struct inode *in)
+{
+    return in->kind >= INODE_MORE;
+}
+
+void inode_count_lookups(struct inode *in, int64_t n)
+{
+    in->nlookup += (uint64_t)n;
+    in->fs->lookups += (uint64_t)n;
+}
+
+void inode_count_opens(struct inode *in, int n)
+{
+    in->opens += (unsigned)n;
+    in->fs->handles += (uint64_t)(int64_t)n;
 }
 
 static struct inode **id_slot(struct fs *fs, uint64_t id)
@@ -101,7 +118,7 @@ void inode_table_init(struct fs *fs)
     fs->next_id = FUSE_ROOT_ID;
     LIST_INIT(&fs->locals);
     fs->root = inode_new(fs, INODE_DIR, slice_of(NULL, 0), slice_of(NULL, 0));
-    fs->root->nlookup = 1;
+    inode_count_lookups(fs->root, 1);
 }
 
 static void inode_free(struct fs *fs, struct inode *in)

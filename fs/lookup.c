@@ -129,6 +129,10 @@ void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         op_error(op, ECP_ENOENT);
     } else if (op->kind == INODE_MORE) {
         more_lookup(op);
+    } else if (op->kind >= INODE_CONTROL) {
+        in = inode_get(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
+        attr_of_local(fs, in, &op->st);
+        op_entry(op, in, &op->st);
     } else {
         op->call = fs->up->ops->node(fs->up, key_slice(&op->key), 0, lookup_done, op);
     }
@@ -140,7 +144,7 @@ static void forget_one(struct fs *fs, fuse_ino_t ino, uint64_t nlookup)
 
     if (!in || in == fs->root)
         return;
-    in->nlookup -= nlookup < in->nlookup ? nlookup : in->nlookup;
+    inode_count_lookups(in, -(int64_t)(nlookup < in->nlookup ? nlookup : in->nlookup));
     inode_release(fs, in);
 }
 
@@ -186,8 +190,7 @@ static void getattr_ask(void *cookie, int error)
         op_error(op, error);
     else if (in->gone && !in->opens)
         op_error(op, ECP_ESTALE);
-    else if (in->gone || in->have || in->fresh || in->kind == INODE_SCRATCH ||
-             in->kind == INODE_MORE)
+    else if (in->gone || in->have || in->fresh || inode_is_local(in))
         getattr_done(op, 0, NULL);
     else
         op->call = op->fs->up->ops->node(op->fs->up, key_slice(&in->key), 0, getattr_done, op);
@@ -200,11 +203,11 @@ void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct op *op = op_new(fs, req, in);
 
     (void)fi;
-    if (in->kind == INODE_SCRATCH || in->kind == INODE_MORE) {
+    if (inode_is_local(in)) {
         attr_of_local(fs, in, &op->st);
         op_attr(op, &op->st);
     } else if (in->tail.len > 0 || (in->flushing && !in->have)) {
-        content_flush(fs, in, getattr_ask, op);
+        op_flush(op, in, getattr_ask);
     } else {
         getattr_ask(op, 0);
     }
@@ -215,6 +218,8 @@ static int check_setattr(const struct fs *fs, const struct inode *in, const stru
 {
     mode_t shown = (inode_is_dir(in) ? 0777u : 0666u) & ~fs->umask;
 
+    if (in->kind >= INODE_CONTROL)
+        return EROFS;
     if (fs->quiet || in->kind == INODE_SCRATCH)
         return 0;
     if ((to_set & FUSE_SET_ATTR_MODE) && (attr->st_mode & 07777) != shown)
@@ -242,7 +247,7 @@ static void resized(void *cookie, int error)
     if (!error)
         error = content_resize(op->fs, op->in, op->offset);
     if (!error && op->in->opens == 0)
-        content_flush(op->fs, op->in, getattr_ask, op);
+        op_flush(op, op->in, getattr_ask);
     else
         getattr_ask(op, error);
 }
@@ -264,7 +269,7 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
             buf_clear(&in->tail);
             in->have = true;
         }
-        content_load(fs, in, resized, op);
+        op_load(op, in, resized);
     } else if ((to_set & FUSE_SET_ATTR_MTIME_NOW) && !in->gone && !content_pending(in) &&
                (in->kind == INODE_FILE || in->kind == INODE_VALUE)) {
         struct update u = {.kind = UPDATE_APPEND, .cond = COND_PRESENT, .key = key_slice(&in->key)};

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -81,7 +82,8 @@ static void unmounted(void *cookie)
 {
     struct mount *m = cookie;
 
-    m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
+    if (!m->deadline)
+        m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
     content_flush_all(&m->fs, all_sent, m);
 }
 
@@ -110,6 +112,7 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
     m->ending = true;
     device_stop(m->device);
     m->device = NULL;
+    m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
     content_flush_all(&m->fs, flushed_for_end, m);
 }
 
@@ -118,8 +121,9 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
 static char *mount_now(struct mount *m)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    char *opts = xasprintf("fsname=%s,subtype=ecpfs,default_permissions%s%s", m->url.text,
-                           m->o.allow_other ? ",allow_other" : "", m->o.read_only ? ",ro" : "");
+    char *opts = xasprintf("fsname=%s,subtype=ecpfs,default_permissions%s%s%s", m->url.text,
+                           m->o.allow_other ? ",allow_other" : "", m->o.read_only ? ",ro" : "",
+                           m->o.no_exec ? ",noexec" : "");
     char *why = NULL;
 
     fuse_opt_add_arg(&args, "ecpfs");
@@ -215,6 +219,12 @@ static void watch_signals(struct mount *m)
     }
 }
 
+static void round_trips(void *cookie, struct buf *out)
+{
+    struct mount *m = cookie;
+    buf_printf(out, "round_trips %" PRIu64 "\n", client_round_trips(m->client));
+}
+
 static int serve(struct mount *m)
 {
     struct client_config config = {.address = m->url.address,
@@ -233,6 +243,8 @@ static int serve(struct mount *m)
     m->fs.text = m->o.text;
     m->fs.quiet = m->o.quiet;
     inode_table_init(&m->fs);
+    control_init(&m->fs);
+    control_add(&m->fs, round_trips, m);
     watch_signals(m);
     m->client = client_new(m->fs.loop, m->network, &config);
     m->fs.up = upstream_net_new(m->client);
@@ -249,6 +261,7 @@ static int serve(struct mount *m)
     client_free(m->client);
     event_loop_finish(m->fs.loop, 2 * LOOP_SEC);
     upstream_net_free(m->fs.up);
+    control_free(&m->fs);
     inode_table_free(&m->fs);
     for (int i = 0; i < 3; i++)
         event_free(m->signals[i]);

@@ -8,7 +8,7 @@ static bool reserved(const struct inode *dir, const char *name)
 {
     if (strcmp(name, ".lock") == 0)
         return true;
-    return dir->key.len == 0 && (strcmp(name, ".locks") == 0 || strcmp(name, ".ecp") == 0);
+    return dir->key.len == 0 && strcmp(name, ".locks") == 0;
 }
 
 /* A continued component covers bytes that depend on whether the next one needs an escape: try both.
@@ -54,6 +54,19 @@ static bool boundary(struct slice subscript, size_t at)
     return from == at && (at == 0 || continued);
 }
 
+/* In the control directory, or that directory in the root. */
+static int resolve_control(const struct inode *dir, const char *name, enum inode_kind *kind,
+                           struct buf *text)
+{
+    *kind = dir->kind == INODE_CONTROL ? INODE_CONTROL_FILE : INODE_CONTROL;
+    if (dir->kind == INODE_CONTROL) {
+        if (!control_is_file(slice_str(name)))
+            return ECP_ENOENT;
+        buf_append_str(text, name);
+    }
+    return 0;
+}
+
 int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum inode_kind *kind,
                   struct key *key, struct buf *text)
 {
@@ -63,11 +76,12 @@ int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum
     bool continued;
     int n, error = 0;
 
-    (void)fs;
     buf_clear(text);
     *key = dir->key;
     if (component.len > NAME_MAX_LEN)
         return ECP_EKEYLONG;
+    if (dir->kind == INODE_CONTROL || (dir == fs->root && strcmp(name, CONTROL_DIR) == 0))
+        return resolve_control(dir, name, kind, text);
     if (from == 0 && strcmp(name, ".value") == 0 && dir->key.len > 0) {
         *kind = INODE_VALUE;
         return 0;
@@ -97,4 +111,14 @@ int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum
         error = key_append(key, buf_slice(text));
     buf_clear(text);
     return error == ECP_EINVAL ? ECP_ENOENT : error;
+}
+
+int names_resolve_change(struct fs *fs, const struct inode *dir, const char *name,
+                         enum inode_kind *kind, struct key *key, struct buf *text)
+{
+    int error = names_resolve(fs, dir, name, kind, key, text);
+
+    if (dir->kind == INODE_CONTROL || (!error && *kind >= INODE_CONTROL))
+        return ECP_EROFS;
+    return error == ECP_ENOENT ? ECP_EINVAL : error;
 }

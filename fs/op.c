@@ -3,6 +3,7 @@
 #include "fs/fs.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define PATIENCE          LOOP_SEC       /* an interrupted read waits this long for its answer */
 #define PATIENCE_MUTATION (5 * LOOP_SEC) /* an update that was sent: its outcome matters */
@@ -12,6 +13,7 @@ void op_free(struct op *op)
     struct fs *fs = op->fs;
 
     loop_cancel(fs->loop, op->patience);
+    loop_cancel(fs->loop, op->watch);
     fs->ops--;
     if (op->in) {
         op->in->pins--;
@@ -26,17 +28,75 @@ void op_free(struct op *op)
     free(op);
 }
 
+/* ---- waits for content ---- */
+
+static void wait_for(struct op *op, struct inode *in, inode_done_fn *step)
+{
+    in->pins++;
+    op->waits_for = in;
+    op->step = step;
+}
+
+static void wait_over(struct op *op)
+{
+    struct inode *in = op->waits_for;
+
+    op->waits_for = NULL;
+    in->pins--;
+    inode_release(op->fs, in);
+}
+
+static void waited(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    wait_over(op);
+    op->step(op, error);
+}
+
+void op_flush(struct op *op, struct inode *in, inode_done_fn *step)
+{
+    wait_for(op, in, step);
+    content_flush(op->fs, in, waited, op);
+}
+
+void op_load(struct op *op, struct inode *in, inode_done_fn *step)
+{
+    wait_for(op, in, step);
+    content_load(op->fs, in, waited, op);
+}
+
+void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step)
+{
+    if (in && in->opens > 0 && !in->have && !in->fresh)
+        op_load(op, in, step);
+    else if (in && in->flushing)
+        op_flush(op, in, step);
+    else
+        step(op, 0);
+}
+
+/* ---- interrupts ---- */
+
 /* A wait that is given up: the process was hit by a signal and nothing came. */
-static void give_up(void *cookie)
+static void give_up(struct op *op)
+{
+    if (op->call)
+        op->fs->up->ops->cancel(op->fs->up, op->call);
+    op->call = NULL;
+    if (op->waits_for) {
+        content_cancel(op->fs, op->waits_for, op);
+        wait_over(op);
+    }
+    op_errno(op, EINTR);
+}
+
+static void out_of_patience(void *cookie)
 {
     struct op *op = cookie;
 
     op->patience = NULL;
-    if (!op->call)
-        return;
-    op->fs->up->ops->cancel(op->fs->up, op->call);
-    op->call = NULL;
-    op_errno(op, EINTR);
+    give_up(op);
 }
 
 static void interrupted(fuse_req_t req, void *cookie)
@@ -48,7 +108,40 @@ static void interrupted(fuse_req_t req, void *cookie)
     if (!op->fs->up->ops->connected(op->fs->up))
         wait = 0;
     if (!op->patience)
-        op->patience = loop_timer(op->fs->loop, wait, give_up, op);
+        op->patience = loop_timer(op->fs->loop, wait, out_of_patience, op);
+}
+
+/* Whether the thread that asked is on its way out (PF_EXITING). */
+static bool caller_exiting(fuse_req_t req)
+{
+    char path[32], line[512], *at;
+    unsigned long flags = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)fuse_req_ctx(req)->pid);
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    if (fgets(line, sizeof(line), f) && (at = strrchr(line, ')')))
+        sscanf(at, ") %*c %*d %*d %*d %*d %*d %lu", &flags);
+    fclose(f);
+    return flags & 4;
+}
+
+static void look_at_caller(void *cookie)
+{
+    struct op *op = cookie;
+
+    op->watch = NULL;
+    if (caller_exiting(op->req))
+        give_up(op);
+    else
+        op_watch_caller(op);
+}
+
+void op_watch_caller(struct op *op)
+{
+    op->watch = loop_timer(op->fs->loop, PATIENCE, look_at_caller, op);
 }
 
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in)
@@ -97,9 +190,9 @@ void op_entry(struct op *op, struct inode *in, const struct stat *st)
     struct fuse_entry_param e = entry_of(in, st);
 
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    in->nlookup++;
+    inode_count_lookups(in, 1);
     if (fuse_reply_entry(op->req, &e) != 0)
-        in->nlookup--;
+        inode_count_lookups(in, -1);
     in->pins++;
     op_free(op);
     in->pins--;
@@ -111,11 +204,11 @@ void op_created(struct op *op, struct inode *in, const struct stat *st)
     struct fuse_entry_param e = entry_of(in, st);
 
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    in->nlookup++;
-    in->opens++;
+    inode_count_lookups(in, 1);
+    inode_count_opens(in, 1);
     if (fuse_reply_create(op->req, &e, &op->fi) != 0) {
-        in->nlookup--;
-        in->opens--;
+        inode_count_lookups(in, -1);
+        inode_count_opens(in, -1);
     }
     in->pins++;
     op_free(op);
@@ -123,13 +216,17 @@ void op_created(struct op *op, struct inode *in, const struct stat *st)
     inode_release(in->fs, in);
 }
 
-void op_opened(struct op *op)
+bool op_opened(struct op *op)
 {
+    bool taken;
+
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    op->in->opens++;
-    if (fuse_reply_open(op->req, &op->fi) != 0)
-        op->in->opens--;
+    inode_count_opens(op->in, 1);
+    taken = fuse_reply_open(op->req, &op->fi) == 0;
+    if (!taken)
+        inode_count_opens(op->in, -1);
     op_free(op);
+    return taken;
 }
 
 void op_bytes(struct op *op, struct slice bytes)
@@ -137,6 +234,14 @@ void op_bytes(struct op *op, struct slice bytes)
     fuse_req_interrupt_func(op->req, NULL, NULL);
     fuse_reply_buf(op->req, (const char *)bytes.data, bytes.len);
     op_free(op);
+}
+
+void op_part(struct op *op, struct slice all)
+{
+    size_t at = op->offset < all.len ? op->offset : all.len;
+    size_t n = all.len - at < op->size ? all.len - at : op->size;
+
+    op_bytes(op, slice_of(all.data + at, n));
 }
 
 void op_written(struct op *op, size_t len)

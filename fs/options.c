@@ -19,6 +19,7 @@ static const char usage[] =
     "  -f               stay in the foreground, log to stderr\n"
     "  -d, --debug      as -f, and log debugging lines\n"
     "  -o ro            read only\n"
+    "  -o noexec        no program on the mount can be run\n"
     "  -o allow_other   let other users in (with user_allow_other in /etc/fuse.conf, or as root)\n"
     "  -o uid=N,gid=N   owner that files show (default: who mounts)\n"
     "  -o umask=OCTAL   permission bits that files do not show (default: the process's umask)\n"
@@ -29,10 +30,13 @@ static const char usage[] =
     "Unmount with fusermount3 -u MOUNTPOINT or umount. See ecpfs(8), and ecpfs(7) for names and "
     "files.\n";
 
+/* What mount(8) may pass and changes nothing here: set-user-id bits and devices never exist, there
+ * are no access times, and a write is on disk when close returns. */
 static const char *const ignored[] = {
-    "rw",       "auto",  "noauto",     "user", "users",       "nouser", "_netdev", "nofail",
-    "defaults", "exec",  "noexec",     "suid", "nosuid",      "dev",    "nodev",   "relatime",
-    "noatime",  "atime", "nodiratime", "sync", "async_mount", "group",  "owner"};
+    "rw",     "auto",     "noauto",  "user",     "users",      "nouser",      "_netdev",
+    "nofail", "defaults", "suid",    "nosuid",   "dev",        "nodev",       "group",
+    "owner",  "silent",   "atime",   "relatime", "norelatime", "strictatime", "lazytime",
+    "sync",   "async",    "dirsync", "noatime",  "diratime",   "nodiratime"};
 
 static bool is_ignored(const char *word)
 {
@@ -40,7 +44,8 @@ static bool is_ignored(const char *word)
         if (strcmp(word, ignored[i]) == 0)
             return true;
     }
-    return strncmp(word, "x-", 2) == 0 || strncmp(word, "comment=", 8) == 0;
+    return strncmp(word, "x-", 2) == 0 || strncmp(word, "comment=", 8) == 0 ||
+           strncmp(word, "user=", 5) == 0;
 }
 
 static int number(const char *word, const char *value, int base, uint32_t *out)
@@ -62,6 +67,8 @@ static int one_option(struct options *o, const char *word)
 {
     if (strcmp(word, "ro") == 0)
         o->read_only = true;
+    else if (strcmp(word, "noexec") == 0 || strcmp(word, "exec") == 0)
+        o->no_exec = *word == 'n';
     else if (strcmp(word, "allow_other") == 0)
         o->allow_other = true;
     else if (strcmp(word, "text") == 0)
@@ -76,7 +83,7 @@ static int one_option(struct options *o, const char *word)
         return number(word, word + 4, 10, &o->gid);
     else if (strncmp(word, "umask=", 6) == 0)
         return number(word, word + 6, 8, &o->umask);
-    else if (!is_ignored(word)) {
+    else if (!is_ignored(word) && !o->sloppy) {
         fprintf(stderr, "ecpfs: unknown option -o %s; ecpfs --help lists them\n", word);
         return -1;
     }
@@ -103,12 +110,21 @@ static int defaults(struct options *o)
     return 0;
 }
 
+/* mount(8) calls its helper as mount.TYPE; -f and -s mean other things there. */
+static bool is_mount_helper(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+
+    return strncmp(slash ? slash + 1 : program, "mount.", 6) == 0;
+}
+
 int options_parse(struct options *o, int argc, char **argv)
 {
     static const struct option longs[] = {{"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'V'},
                                           {"debug", no_argument, NULL, 'd'},
                                           {0}};
+    bool helper = is_mount_helper(argv[0]), fake = false;
     int c;
 
     defaults(o);
@@ -119,6 +135,10 @@ int options_parse(struct options *o, int argc, char **argv)
         } else if (c == 'V') {
             puts("ecpfs " PACKAGE_VERSION);
             return 0;
+        } else if (c == 'f' && helper) {
+            fake = true;
+        } else if (c == 's') {
+            o->sloppy = helper;
         } else if (c == 'f') {
             o->foreground = true;
         } else if (c == 'd') {
@@ -138,5 +158,5 @@ int options_parse(struct options *o, int argc, char **argv)
     o->umask &= 0777;
     o->url = argv[optind];
     o->mountpoint = argv[optind + 1];
-    return -1;
+    return fake ? 0 : -1;
 }

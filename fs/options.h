@@ -9,7 +9,8 @@
 struct options {
     const char *url, *mountpoint;
     bool foreground, debug;
-    bool read_only, allow_other, text, quiet;
+    bool read_only, no_exec, allow_other, text, quiet;
+    bool sloppy; /* mount -s: unknown options are passed over */
     uint32_t uid, gid, umask;
 };
 

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The names that a directory lists: of its nodes, and of what only this mount knows. */
+#include "fs/listing.h"
+
+#include "base/name.h"
+
+void listing_reset(struct listing *l)
+{
+    l->count = 0;
+    buf_clear(&l->names);
+}
+
+void listing_free(struct listing *l)
+{
+    for (size_t i = 0; i < l->mark_count; i++)
+        buf_free(&l->marks[i].from);
+    for (size_t i = 0; i < l->local_count; i++)
+        buf_free(&l->local_names[i]);
+    for (size_t i = 0; i < 3; i++)
+        buf_free(&l->more[i]);
+    free(l->local_names);
+    free(l->marks);
+    free(l->items);
+    buf_free(&l->names);
+    buf_free(&l->last);
+    free(l);
+}
+
+void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino)
+{
+    if (l->count == l->capacity) {
+        l->capacity = l->capacity ? l->capacity * 2 : 64;
+        l->items = xrealloc(l->items, l->capacity * sizeof(*l->items));
+    }
+    l->items[l->count++] = (struct item){
+        .name_at = (uint32_t)l->names.len, .name_len = (uint16_t)name.len, .dir = dir, .ino = ino};
+    buf_append_slice(&l->names, name);
+    buf_append(&l->names, "", 1);
+}
+
+static bool listed_before(struct listing *l, struct slice name)
+{
+    for (size_t i = 0; i < l->local_count; i++) {
+        if (slice_equal(buf_slice(&l->local_names[i]), name))
+            return true;
+    }
+    return false;
+}
+
+/* The name that an inode of this mount has in its directory; empty when it is not listed there. */
+static size_t local_name(const struct inode *dir, const struct inode *in, char *out)
+{
+    uint8_t bytes[SUBSCRIPT_MAX_LEN];
+    size_t covered, from = dir->kind == INODE_MORE ? dir->text.len : 0, len;
+    struct slice sub = buf_slice(&in->text);
+    bool continued;
+    int n;
+
+    if (in->kind == INODE_SCRATCH) {
+        if (from > 0 || !slice_equal(key_slice(&in->key), key_slice(&dir->key)))
+            return 0;
+        memcpy(out, in->text.data, in->text.len);
+        return in->text.len;
+    }
+    if (in->kind == INODE_MORE) {
+        if (!slice_equal(key_slice(&in->key), key_slice(&dir->key)) || sub.len <= from ||
+            !slice_has_prefix(sub, buf_slice(&dir->text)))
+            return 0;
+    } else {
+        if (in->kind != INODE_FILE ||
+            !slice_equal(key_parent(key_slice(&in->key)), key_slice(&dir->key)))
+            return 0;
+        n = key_decode_level(key_last(key_slice(&in->key)), dir->key.len == 0, bytes);
+        sub = slice_of(bytes, n < 0 ? 0 : (size_t)n);
+        if (n < 0 || (from && !slice_has_prefix(sub, buf_slice(&dir->text))))
+            return 0;
+    }
+    len = name_encode(sub, from, out, &covered, &continued);
+    if (in->kind == INODE_MORE) {
+        /* What follows is not known: the whole rest is one component, and it is continued. */
+        if (from + covered == sub.len && !continued && len < NAME_MAX_LEN)
+            out[len++] = '%';
+        return len;
+    }
+    return continued ? 0 : len;
+}
+
+void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l)
+{
+    struct inode *in;
+    char name[NAME_MAX_LEN + 1];
+
+    LIST_FOREACH(in, &fs->locals, local)
+    {
+        size_t len = local_name(dir, in, name);
+        if (len == 0)
+            continue;
+        listing_add(l, slice_of(name, len), in->kind == INODE_MORE,
+                    inode_number(in->kind, key_slice(&in->key), buf_slice(&in->text)));
+        l->local_names = xrealloc(l->local_names, (l->local_count + 1) * sizeof(*l->local_names));
+        l->local_names[l->local_count] = (struct buf){0};
+        buf_append(&l->local_names[l->local_count++], name, len);
+    }
+}
+
+static bool more_before(struct listing *l, struct slice name)
+{
+    for (size_t i = 0; i < 3; i++) {
+        if (slice_equal(buf_slice(&l->more[i]), name))
+            return true;
+    }
+    buf_clear(&l->more[l->more_next]);
+    buf_append_slice(&l->more[l->more_next], name);
+    l->more_next = (l->more_next + 1) % 3;
+    return false;
+}
+
+bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry *e)
+{
+    uint8_t bytes[SUBSCRIPT_MAX_LEN];
+    int n = key_decode_level(e->sub, dir->key.len == 0, bytes);
+    size_t from = 0, covered = 0, len, at = dir->kind == INODE_MORE ? dir->text.len : 0;
+    struct slice sub = slice_of(bytes, n < 0 ? 0 : (size_t)n);
+    char name[NAME_MAX_LEN];
+    bool continued = true;
+    struct key key = dir->key;
+
+    if (n < 0)
+        return true;
+    if (at && !slice_has_prefix(sub, buf_slice(&dir->text)))
+        return false;
+    while (continued && from < at) {
+        name_encode(sub, from, name, &covered, &continued);
+        from += covered;
+    }
+    if (from != at || (at && !continued))
+        return true;
+    len = name_encode(sub, at, name, &covered, &continued);
+    if (listed_before(l, slice_of(name, len)))
+        return true;
+    if (continued) {
+        if (!more_before(l, slice_of(name, len)))
+            listing_add(
+                l, slice_of(name, len), true,
+                inode_number(INODE_MORE, key_slice(&dir->key), slice_of(bytes, at + covered)));
+        return true;
+    }
+    if (key_append(&key, sub) == 0)
+        listing_add(l, slice_of(name, len), e->node.flags & (NODE_DIR | NODE_CHILDREN),
+                    inode_number(INODE_FILE, key_slice(&key), slice_of(NULL, 0)));
+    return true;
+}
