@@ -15,6 +15,7 @@
 #include "net/event_internal.h"
 
 #define ACCEPT_PAUSE (100 * LOOP_MS)
+#define SAID_PAUSE   (10 * LOOP_SEC) /* between log lines about accepts that fail */
 #define BACKLOG      512
 #define LISTEN_MAX   16 /* addresses of one listener */
 
@@ -30,6 +31,7 @@ struct listener {
     void *cookie;
     struct socket_listener sockets[LISTEN_MAX];
     size_t count;
+    uint64_t said; /* loop_now of the last such line; 0: none yet */
     int port;
     char *path; /* of a unix socket; inode tells whether it is still ours */
     dev_t device;
@@ -54,10 +56,16 @@ static void accept_again(void *cookie)
 static void accept_failed(struct evconnlistener *evl, void *cookie)
 {
     struct socket_listener *s = cookie;
-    log_error("cannot accept a connection: %s", strerror(EVUTIL_SOCKET_ERROR()));
+    struct listener *listener = s->owner;
+    int error = EVUTIL_SOCKET_ERROR();
+    uint64_t now = loop_now(listener->network->loop);
+    if (!listener->said || now - listener->said >= SAID_PAUSE) {
+        log_error("cannot accept a connection: %s; trying again", strerror(error));
+        listener->said = now;
+    }
     evconnlistener_disable(evl);
     if (!s->retry)
-        s->retry = loop_timer(s->owner->network->loop, ACCEPT_PAUSE, accept_again, s);
+        s->retry = loop_timer(listener->network->loop, ACCEPT_PAUSE, accept_again, s);
 }
 
 static int listen_error(char **why, const char *where, const char *what, int error)
