@@ -68,7 +68,10 @@ struct call *call_read(struct client *client, const struct call_read_args *args,
                          .view = (uint8_t)args->view,
                          .max_value = args->max_value,
                          .budget = args->budget,
-                         .readahead = args->readahead};
+                         .readahead = args->readahead,
+                         .entries = args->entries,
+                         .lease = args->lease && client->config.invalidate,
+                         .onward = args->onward};
     int error = check_key(m.parent) ? ECP_EKEYLONG : check_key(m.from);
     if (!error)
         msg_put_read(&client->scratch, &m);
@@ -214,18 +217,31 @@ static int update_answered(struct call *call, struct slice payload)
     if (msg_get_applied(payload, &m) || m.sequence != call->sequence)
         return ECP_EPROTO;
     struct slice *values = m.count ? xmalloc(m.count * sizeof *values) : NULL;
+    struct touch *touches = NULL;
+    uint32_t touch_count = 0;
     int error = 0;
     for (size_t i = 0; i < m.count && !error; i++)
         error = msg_get_applied_next(&m, &values[i]);
+    if (!error)
+        error = msg_get_applied_touches(&m, &touch_count);
+    if (!error && touch_count)
+        touches = xmalloc(touch_count * sizeof *touches);
+    for (size_t i = 0; i < touch_count && !error; i++)
+        error = msg_get_touch(&m.r, &touches[i]);
     if (!error && !reader_at_end(&m.r))
         error = ECP_EPROTO;
     if (!error) {
-        struct call_applied applied = {
-            .stamp = m.stamp, .text = "", .count = m.count, .values = values};
+        struct call_applied applied = {.stamp = m.stamp,
+                                       .text = "",
+                                       .count = m.count,
+                                       .values = values,
+                                       .touches = touches,
+                                       .touch_count = touch_count};
         call->done.update(call->cookie, 0, &applied);
     }
+    free(touches);
     free(values);
-    return error;
+    return error ? ECP_EPROTO : 0;
 }
 
 static void update_failed(struct call *call, int error, uint32_t index, const char *text)

@@ -34,6 +34,20 @@ struct client_config {
     const char *program;   /* who we are, for the server's log ("ecp 0.1"); copied */
     bool reconnect; /* keep trying (0.1 s to 5 s between tries); else the first failure is final */
     uint64_t connect_timeout; /* ns until a try is given up; 0: 10 s */
+    /*
+     * Leased pages (call_read_args.lease) are no longer right about these touches; to be answered
+     * with client_invalidated, at once or later. Comes between answers in the order of the
+     * server's stream. May be NULL: then no page is leased. Must not free the client.
+     */
+    void (*invalidate)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
+    /*
+     * The lease ran out, or a new session begins: every page got until now is void, and no answer
+     * of before comes after this. True: it is certain that nothing serves any of them any more (the
+     * server then frees the old session's leases at once instead of by time). Called before a lease
+     * of another time begins, so at times long after client_lease_end has passed. May be NULL:
+     * false. Must not free the client.
+     */
+    bool (*lease_lost)(void *cookie);
     /* Told of every change; why is a sentence or NULL. In CLIENT_LOST every call ends with `error`.
      * May be NULL. Must not free the client. */
     void (*state)(void *cookie, enum client_state state, int error, const char *why);
@@ -56,6 +70,14 @@ size_t client_update_bytes_pending(const struct client *client);
 /* Messages sent that were answered or will be (round trips), since the start. */
 uint64_t client_round_trips(const struct client *client);
 
+/* loop_now() until which leased pages may be served. 0 or past: not now. */
+uint64_t client_lease_end(const struct client *client);
+/* Nothing serves any more what the invalidation of this serial number touched. One that came before
+ * the last lease_lost is ignored. */
+void client_invalidated(struct client *client, uint64_t serial);
+/* Gives leases (page.lease) back, all got after the last lease_lost. */
+void client_release(struct client *client, const uint64_t *leases, size_t count);
+
 /* done is not called any more. An update already sent may still be applied. NULL is allowed. */
 void call_cancel(struct call *call);
 
@@ -67,8 +89,9 @@ typedef void call_pages_fn(void *cookie, int error, const struct call_pages *pag
 struct call_read_args {
     struct slice parent, from;
     bool after;
+    bool lease, onward; /* as in msg_read, like the rest */
     enum view view;
-    uint32_t max_value, budget, readahead; /* as in msg_read */
+    uint32_t max_value, budget, entries, readahead;
 };
 struct call *call_read(struct client *client, const struct call_read_args *args,
                        call_pages_fn *done, void *cookie);
@@ -105,6 +128,8 @@ struct call_applied {
     const char *text; /* the server's words about an error, or "" */
     size_t count;     /* results of INCREMENT, in order */
     const struct slice *values;
+    const struct touch *touches; /* what the batch changed of pages leased to this client */
+    size_t touch_count;
 };
 typedef void call_update_fn(void *cookie, int error, const struct call_applied *applied);
 /* A batch: atomic, applied in the order of the calls. */

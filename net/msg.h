@@ -33,7 +33,11 @@ enum message_type {
     /* Updates */
     MSG_UPDATE = 32,
     MSG_APPLIED = 33,
-    /* 48-63: leases and invalidation; 64-79: locks; 80-95: administration. Reserved. */
+    /* Leases */
+    MSG_INVALIDATE = 48,  /* server; its id is the serial number */
+    MSG_INVALIDATED = 49, /* client, same id; no payload */
+    MSG_RELEASE = 50,     /* client: leases given back */
+    /* 64-79: locks; 80-95: administration. Reserved. */
 };
 
 /*
@@ -84,24 +88,28 @@ struct msg_read {
     uint32_t max_value; /* largest value to include, bytes */
     uint32_t budget;    /* bytes of reply wanted at most; the server has its own bound too */
     uint32_t readahead; /* most children of a directory read ahead; 0: none */
+    uint32_t entries;   /* most entries of the page asked for; 0: as the budget allows */
+    bool lease;         /* pages are to be leased */
+    bool onward;        /* reading ahead goes on beyond parent's subtree, in key order */
 };
 void msg_put_read(struct buf *out, const struct msg_read *m);
 int msg_get_read(struct slice payload, struct msg_read *m);
 
 /*
  * MSG_PAGES: written page by page while the store reads. msg_pages_page/entry append; a page's
- * count and end mark are patched by msg_pages_page_end. Decoding: msg_get_pages_next yields one
- * page at a time.
+ * count, end mark and lease are patched by msg_pages_page_end, when its bounds are known (the
+ * lease in struct page is not looked at). Decoding: msg_get_pages_next yields one page at a time.
  */
 struct msg_pages_writer {
     struct buf *out;
-    size_t page_at; /* where the current page's header is */
+    size_t page_at;  /* where the current page's header is */
+    size_t lease_at; /* where its lease is */
     uint32_t count;
 };
 void msg_pages_begin(struct msg_pages_writer *w, struct buf *out);
 void msg_pages_page(struct msg_pages_writer *w, const struct page *page);
 void msg_pages_entry(struct msg_pages_writer *w, const struct entry *entry);
-void msg_pages_page_end(struct msg_pages_writer *w, bool to_end);
+void msg_pages_page_end(struct msg_pages_writer *w, bool to_end, uint64_t lease);
 /* Size that an entry takes, for budgets. */
 size_t msg_entry_size(const struct entry *entry);
 /*
@@ -195,7 +203,10 @@ int msg_get_update_next(
     struct msg_update *m,
     struct update *update); /* call exactly count times; then check reader_at_end(&m->r) */
 
-/* MSG_APPLIED: the batch is applied, visible to all (and, until DURABLE is told apart, on disk). */
+/*
+ * MSG_APPLIED: the batch is applied, visible to all (and, until DURABLE is told apart, on disk).
+ * Touches: what it changed of pages that are leased to the session itself.
+ */
 struct msg_applied {
     uint64_t sequence;
     uint64_t stamp;
@@ -203,8 +214,23 @@ struct msg_applied {
     struct reader r;
 };
 void msg_put_applied(struct buf *out, uint64_t sequence, uint64_t stamp, const struct slice *values,
-                     size_t count);
+                     size_t count, const struct touch *touches, size_t touch_count);
 int msg_get_applied(struct slice payload, struct msg_applied *m);
-int msg_get_applied_next(struct msg_applied *m, struct slice *value);
+int msg_get_applied_next(struct msg_applied *m, struct slice *value); /* exactly count times; */
+/* then this, which gives how many touches follow; then msg_get_touch on &m->r so many times; then
+ * check reader_at_end(&m->r). */
+int msg_get_applied_touches(struct msg_applied *m, uint32_t *count);
+
+/*
+ * MSG_INVALIDATE: touches, at least one, to the end of the payload. Decoding: reader_of(payload),
+ * then one touch after the other: 0, ECP_ENOENT after the last, ECP_EPROTO.
+ */
+#define MSG_TOUCH_MIN_SIZE 3 /* bytes a touch takes at least */
+void msg_put_touches(struct buf *out, const struct touch *touches, size_t count);
+int msg_get_touch(struct reader *r, struct touch *touch);
+
+/* MSG_RELEASE: lease numbers, none of them 0, to the end of the payload. Decoding like touches. */
+void msg_put_release(struct buf *out, const uint64_t *leases, size_t count);
+int msg_get_release(struct reader *r, uint64_t *lease);
 
 #endif

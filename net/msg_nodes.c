@@ -118,6 +118,8 @@ void msg_pages_page(struct msg_pages_writer *w, const struct page *page)
     put_u8(out, 0);
     put_bytes16(out, page->parent);
     put_bytes16(out, page->first);
+    w->lease_at = out->len;
+    put_u64(out, 0);
     buf_reserve(out, NODE_MAX_HEAD);
     out->len = (size_t)(store_node(out->data + out->len, &page->self, false) - out->data);
 }
@@ -133,10 +135,11 @@ void msg_pages_entry(struct msg_pages_writer *w, const struct entry *entry)
     w->count++;
 }
 
-void msg_pages_page_end(struct msg_pages_writer *w, bool to_end)
+void msg_pages_page_end(struct msg_pages_writer *w, bool to_end, uint64_t lease)
 {
     patch_u32(w->out, w->page_at, w->count);
     w->out->data[w->page_at + 4] = to_end;
+    store64(w->out->data + w->lease_at, lease);
 }
 
 size_t msg_entry_size(const struct entry *entry)
@@ -175,6 +178,7 @@ int msg_get_pages_next(struct reader *r, struct page *page, struct entry **entri
     uint8_t to_end = get_u8(r);
     page->parent = get_bytes16(r);
     page->first = get_bytes16(r);
+    page->lease = get_u64(r);
     if (get_node(r, &page->self) || page->self.value.data || to_end > 1)
         return ECP_EPROTO;
     /* first is a bound to compare with, which need not be a level. */

@@ -51,6 +51,9 @@ void msg_put_read(struct buf *out, const struct msg_read *m)
     put_u32(out, m->max_value);
     put_u32(out, m->budget);
     put_u32(out, m->readahead);
+    put_u32(out, m->entries);
+    put_u8(out, m->lease);
+    put_u8(out, m->onward);
 }
 
 int msg_get_read(struct slice payload, struct msg_read *m)
@@ -64,7 +67,11 @@ int msg_get_read(struct slice payload, struct msg_read *m)
     m->max_value = get_u32(&r);
     m->budget = get_u32(&r);
     m->readahead = get_u32(&r);
-    if (!well_formed(&r, after, m->view))
+    m->entries = get_u32(&r);
+    uint8_t lease = get_u8(&r), onward = get_u8(&r);
+    m->lease = lease;
+    m->onward = onward;
+    if (!well_formed(&r, after | lease | onward, m->view))
         return ECP_EPROTO;
     return check_below(m->parent, m->from);
 }

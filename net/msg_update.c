@@ -96,13 +96,15 @@ int msg_get_update_next(struct msg_update *m, struct update *u)
 }
 
 void msg_put_applied(struct buf *out, uint64_t sequence, uint64_t stamp, const struct slice *values,
-                     size_t count)
+                     size_t count, const struct touch *touches, size_t touch_count)
 {
     put_u64(out, sequence);
     put_u64(out, stamp);
     put_u32(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++)
         put_bytes32(out, values[i]);
+    put_u32(out, (uint32_t)touch_count);
+    msg_put_touches(out, touches, touch_count);
 }
 
 int msg_get_applied(struct slice payload, struct msg_applied *m)
@@ -113,11 +115,17 @@ int msg_get_applied(struct slice payload, struct msg_applied *m)
     m->count = get_u32(&m->r);
     if (m->r.bad || m->count > BATCH_MAX_OPS || m->count > (size_t)(m->r.end - m->r.at) / 4)
         return ECP_EPROTO;
-    return m->count == 0 && !reader_at_end(&m->r) ? ECP_EPROTO : 0;
+    return 0;
 }
 
 int msg_get_applied_next(struct msg_applied *m, struct slice *value)
 {
     *value = get_bytes32(&m->r);
     return m->r.bad || value->len > VALUE_MAX_LEN ? ECP_EPROTO : 0;
+}
+
+int msg_get_applied_touches(struct msg_applied *m, uint32_t *count)
+{
+    *count = get_u32(&m->r);
+    return m->r.bad || *count > (size_t)(m->r.end - m->r.at) / MSG_TOUCH_MIN_SIZE ? ECP_EPROTO : 0;
 }

@@ -47,7 +47,7 @@ static bool read_entry(void *cookie, const struct entry *entry)
     if (r->ahead)
         r->base.out.len = r->writer.page_at;
     else
-        msg_pages_page_end(&r->writer, false);
+        msg_pages_page_end(&r->writer, false, 0);
     r->open = false;
     r->ahead = true;
     return false;
@@ -58,7 +58,7 @@ static void read_page_end(void *cookie, bool to_end)
     struct serve_read *r = cookie;
 
     if (r->open)
-        msg_pages_page_end(&r->writer, to_end);
+        msg_pages_page_end(&r->writer, to_end, 0);
     r->open = false;
     r->ahead = true;
 }

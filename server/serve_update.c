@@ -35,7 +35,8 @@ static void update_done(void *cookie, const struct store_result *result)
         session_send_error(session, u->id, result->error, result->failed, "");
     } else {
         mark = frame_begin(&out, MSG_APPLIED, u->id);
-        msg_put_applied(&out, u->sequence, result->stamp, result->values, result->count);
+        msg_put_applied(&out, u->sequence, result->stamp, result->values, result->count,
+                        NULL, 0);
         frame_end(&out, mark);
         session_send(session, &out);
     }

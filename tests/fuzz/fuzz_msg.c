@@ -61,17 +61,51 @@ static int decode_update(struct slice p)
     return error ? error : (reader_at_end(&m.r) ? 0 : ECP_EPROTO);
 }
 
+static int decode_touch(struct reader *r)
+{
+    struct touch t;
+    int error = msg_get_touch(r, &t);
+    if (!error)
+        touch(t.key);
+    return error;
+}
+
 static int decode_applied(struct slice p)
 {
     struct msg_applied m;
     struct slice value;
+    uint32_t touches = 0;
     int error = msg_get_applied(p, &m);
     for (uint32_t i = 0; !error && i < m.count; i++) {
         error = msg_get_applied_next(&m, &value);
         if (!error)
             touch(value);
     }
+    if (!error)
+        error = msg_get_applied_touches(&m, &touches);
+    for (uint32_t i = 0; !error && i < touches; i++)
+        error = decode_touch(&m.r);
     return error ? error : (reader_at_end(&m.r) ? 0 : ECP_EPROTO);
+}
+
+static int decode_invalidate(struct slice p)
+{
+    struct reader r = reader_of(p);
+    int error = p.len ? 0 : ECP_EPROTO;
+    while (!error)
+        error = decode_touch(&r);
+    return error == ECP_ENOENT ? 0 : error;
+}
+
+static int decode_release(struct slice p)
+{
+    struct reader r = reader_of(p);
+    uint64_t lease;
+    int error;
+    do
+        error = msg_get_release(&r, &lease);
+    while (!error);
+    return error == ECP_ENOENT ? 0 : error;
 }
 
 static int decode_message(uint8_t type, struct slice p)
@@ -114,6 +148,10 @@ static int decode_message(uint8_t type, struct slice p)
         return decode_update(p);
     case MSG_APPLIED:
         return decode_applied(p);
+    case MSG_INVALIDATE:
+        return decode_invalidate(p);
+    case MSG_RELEASE:
+        return decode_release(p);
     default:
         return ECP_EPROTO;
     }

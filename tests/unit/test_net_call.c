@@ -36,7 +36,7 @@ static void reply(const struct frame *f, uint16_t type)
     if (type == MSG_ERROR)
         msg_put_error(&b, &e);
     if (type == MSG_APPLIED)
-        msg_put_applied(&b, sequence, 1, NULL, 0);
+        msg_put_applied(&b, sequence, 1, NULL, 0, NULL, 0);
     if (type == MSG_NODES) {
         msg_nodes_begin(&nodes, &b);
         msg_nodes_end(&nodes, true);

@@ -83,12 +83,13 @@ Test(net_msg, requests)
     struct buf b = {0};
     struct key g = key_of("A", NULL), k = key_of("A", "x");
     struct slice level = key_last(key_slice(&k));
-    struct msg_read r = {key_slice(&g), level, true, VIEW_GLOBALS, 1, 2, 3}, rgot;
+    struct msg_read r = {key_slice(&g), level, true, VIEW_GLOBALS, 1, 2, 3, 4, true, true}, rgot;
     msg_put_read(&b, &r);
     cr_assert_eq(msg_get_read(buf_slice(&b), &rgot), 0);
     cr_assert(slice_equal(rgot.parent, r.parent) && slice_equal(rgot.from, level));
     cr_assert(rgot.after && rgot.view == VIEW_GLOBALS && rgot.max_value == 1);
-    cr_assert(rgot.budget == 2 && rgot.readahead == 3);
+    cr_assert(rgot.budget == 2 && rgot.readahead == 3 && rgot.entries == 4);
+    cr_assert(rgot.lease && rgot.onward);
     expect_exact(MSG_READ, &b);
     struct msg_node n = {key_slice(&k), VIEW_FILES, 77};
     msg_put_node(&b, &n);
@@ -106,7 +107,7 @@ Test(net_msg, requests)
     msg_put_node(&b, &bad);
     cr_assert_eq(decode_message(MSG_NODE, buf_slice(&b)), ECP_EINVAL);
     b.len = 0;
-    struct msg_read two = {key_slice(&g), slice_of("\x80\x80", 2), false, 0, 0, 0, 0};
+    struct msg_read two = {key_slice(&g), slice_of("\x80\x80", 2), false, 0, 0, 0, 0, 0, false, false};
     msg_put_read(&b, &two);
     cr_assert_eq(decode_message(MSG_READ, buf_slice(&b)), ECP_EINVAL, "two levels are not one");
     buf_free(&b);
@@ -133,13 +134,13 @@ Test(net_msg, pages)
         msg_pages_entry(&w, &e);
         cr_assert_eq(b.len - before, msg_entry_size(&e));
     }
-    msg_pages_page_end(&w, true);
+    msg_pages_page_end(&w, true, 77);
     struct reader r = reader_of(buf_slice(&b));
     struct page got;
     struct entry *entries = NULL;
     size_t capacity = 0;
     cr_assert_eq(msg_get_pages_next(&r, &got, &entries, &capacity), 0);
-    cr_assert(got.count == 4 && got.to_end && got.self.changed == 9);
+    cr_assert(got.count == 4 && got.to_end && got.self.changed == 9 && got.lease == 77);
     expect_slice(got.entries[0].node.value, "abc");
     cr_assert(got.entries[1].node.value.data && got.entries[1].node.value.len == 0);
     cr_assert(!got.entries[2].node.value.data && got.entries[2].node.value_len == 100000);
@@ -226,16 +227,73 @@ Test(net_msg, updates)
 Test(net_msg, applied)
 {
     struct buf b = {0};
+    struct key k = key_of("A", "x");
     struct slice values[] = {slice_str("1"), slice_str("2.5")}, got;
+    struct touch touches[] = {{TOUCH_SUBTREE, key_slice(&k)}, {TOUCH_ENTRY, {0}}}, touch;
     struct msg_applied m;
-    msg_put_applied(&b, 3, 4, values, 2);
+    uint32_t count;
+    msg_put_applied(&b, 3, 4, values, 2, touches, 2);
     cr_assert_eq(msg_get_applied(buf_slice(&b), &m), 0);
     cr_assert(m.sequence == 3 && m.stamp == 4 && m.count == 2);
     cr_assert_eq(msg_get_applied_next(&m, &got), 0);
     expect_slice(got, "1");
     cr_assert_eq(msg_get_applied_next(&m, &got), 0);
     expect_slice(got, "2.5");
+    cr_assert_eq(msg_get_applied_touches(&m, &count), 0);
+    cr_assert_eq(count, 2);
+    cr_assert_eq(msg_get_touch(&m.r, &touch), 0);
+    cr_assert(touch.kind == TOUCH_SUBTREE && slice_equal(touch.key, key_slice(&k)));
+    cr_assert_eq(msg_get_touch(&m.r, &touch), 0);
+    cr_assert(touch.kind == TOUCH_ENTRY && touch.key.len == 0 && reader_at_end(&m.r));
     expect_exact(MSG_APPLIED, &b);
+    msg_put_applied(&b, 3, 4, NULL, 0, NULL, 0);
+    expect_exact(MSG_APPLIED, &b);
+}
+
+/* How many touches decode before the end, or -1. */
+static int count_touches(struct slice payload)
+{
+    struct reader r = reader_of(payload);
+    struct touch touch;
+    int count = 0, error;
+    while ((error = msg_get_touch(&r, &touch)) == 0)
+        count++;
+    return error == ECP_ENOENT ? count : -1;
+}
+
+Test(net_msg, touches)
+{
+    struct buf b = {0};
+    struct key k = key_of("A", "x");
+    struct touch touches[] = {{TOUCH_PAGES, {0}}, {TOUCH_ENTRY, key_slice(&k)}};
+    msg_put_touches(&b, touches, 2);
+    cr_assert_eq(count_touches(buf_slice(&b)), 2);
+    cr_assert_eq(decode_message(MSG_INVALIDATE, slice_of(NULL, 0)), ECP_EPROTO, "none is malformed");
+    for (size_t len = 1; len < b.len; len++)
+        cr_assert_eq(count_touches(slice_of(b.data, len)), len == 3 ? 1 : -1, "cut to %zu", len);
+    b.data[0] = TOUCH_KIND_END;
+    cr_assert_eq(count_touches(buf_slice(&b)), -1, "unknown kind");
+    b.data[0] = TOUCH_ENTRY;
+    b.data[b.len - 1] = 'x';
+    cr_assert_eq(count_touches(buf_slice(&b)), -1, "malformed key");
+    buf_free(&b);
+}
+
+Test(net_msg, release)
+{
+    struct buf b = {0};
+    uint64_t leases[] = {1, UINT64_MAX}, got;
+    msg_put_release(&b, leases, 2);
+    struct reader r = reader_of(buf_slice(&b));
+    cr_assert_eq(msg_get_release(&r, &got), 0);
+    cr_assert_eq(got, 1);
+    cr_assert_eq(msg_get_release(&r, &got), 0);
+    cr_assert_eq(got, UINT64_MAX);
+    cr_assert_eq(msg_get_release(&r, &got), ECP_ENOENT);
+    cr_assert_eq(decode_message(MSG_RELEASE, slice_of(b.data, 15)), ECP_EPROTO);
+    b.data[0] = 0;
+    cr_assert_eq(decode_message(MSG_RELEASE, buf_slice(&b)), ECP_EPROTO, "0 is no lease");
+    buf_free(&b);
 }
 
 Test(net_msg, random_bytes)
@@ -247,7 +305,7 @@ Test(net_msg, random_bytes)
             seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
             bytes[i] = seed & 0x100 ? (uint8_t)(seed >> 40) : (uint8_t)(seed >> 32 & 3);
         }
-        bytes[0] = (uint8_t)(round % 34);
+        bytes[0] = (uint8_t)(round % 51);
         uint8_t *copy = xmemdup(bytes, 1 + (size_t)(seed >> 20) % (sizeof bytes - 1));
         LLVMFuzzerTestOneInput(copy, 1 + (size_t)(seed >> 20) % (sizeof bytes - 1));
         free(copy);
