@@ -95,6 +95,66 @@ struct store_read *store_value(struct store *store, struct slice key, uint32_t o
 /* Forgets a read whose done has not been called; none of its sink is called again. */
 void store_read_cancel(struct store_read *read);
 
+/* ---- What a batch touches, for the recall of cached pages ---- */
+
+/*
+ * What a cache may hold of a node N, in either view: N's entry in its parent's page, and the self
+ * of N's own page. Both show the same struct node (self without the value), so one touch of N
+ * stands for both; a touch of the root for the self of the root's page. What is shown changes so:
+ *
+ *   value, value_len, stamp   when an update writes N's record (or KEEP_DIR marks N): N is touched.
+ *   flags                     when N's record changes, or N gets its first or loses its last
+ *                             descendant in a view: N is touched. A node comes into being or
+ *                             vanishes when its flags become other than 0, or 0.
+ *   changed                   when the listing of N changes: a child of N appears, vanishes or
+ *                             changes its flags. The child and N are touched.
+ *
+ * `changed` may also move forward with no touch, while the listing stays as it is: the slot is
+ * shared with another directory, or marks hid from the worker that an ancestor stays. The older
+ * time is still right then. But of two that it has been told, a client must show the newer.
+ */
+struct store_touch {
+    struct slice key; /* the node; points into the updates, and lives as long as they */
+    bool subtree;     /* and every node below it */
+    bool shared;      /* nothing changes but `changed`, as a child comes: see below */
+};
+
+/*
+ * The touches of a batch as of this call, in no particular order; a key may occur several times.
+ * touches lives for the length of the call. Every shown change that the batch can make is covered;
+ * more may be. error: the state could not be read; fail the batch with it.
+ */
+typedef void store_plan_fn(void *cookie, int error, const struct store_touch *touches,
+                           size_t count);
+
+/*
+ * Plans a batch: reads the present state, changes nothing. `updates` and all they point to must
+ * stay until done, which is called in a later turn, in the order of the calls. Keys and lengths
+ * must have been checked (update_check). Cancelled by store_read_cancel.
+ *
+ * A plan rests on what it read: that a node exists, that a directory has other children. So:
+ *
+ *   1. In done, compare the plan with those of all batches that hold one (store_touch_conflict,
+ *      each touch with each). When none conflicts, the batch holds its plan from then on, through
+ *      recall, store_apply, until store_apply's done (or until it is given up).
+ *   2. When one conflicts, the batch holds nothing. When the holder has ended, plan anew, from 1.
+ *   3. A holder recalls every touch, shared or not, from the caches of others, and gives it to
+ *      store_apply when they have acknowledged. What a held touch covers is not leased anew.
+ *
+ * Then a held plan stays right, in whatever order the holders are applied, and also when it was
+ * made while others were with the worker. Why: each plan touches the nearest ancestor that is sure
+ * to stay because of something else below it, shared when a child comes, and not shared when one
+ * goes. The last such "something else" can therefore go neither with a batch that conflicts with
+ * this one nor with two that do not conflict with each other: of two batches that each remove one
+ * of the last two children, the second waits and, planned anew, touches what vanishes. Two batches
+ * that add children to a directory that has some do not conflict; two that create the directory do.
+ */
+struct store_read *store_plan(struct store *store, const struct update *updates, size_t count,
+                              store_plan_fn *done, void *cookie);
+
+/* Whether two batches with these touches must be applied one after the other. */
+bool store_touch_conflict(const struct store_touch *a, const struct store_touch *b);
+
 /* ---- Updates ---- */
 
 /* What became of a batch. Slices live for the length of the call. */

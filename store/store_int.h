@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What store.c and read.c share: the store's state on the loop. */
+/* What the store's files share: its state on the loop, and reads under way. */
 #ifndef STORE_STORE_INT_H
 #define STORE_STORE_INT_H
 
 #include "store/apply.h"
 #include "store/store.h"
+#include "store/view.h"
 
 struct batch;
 
@@ -34,6 +35,53 @@ struct store {
     void *closed_cookie;
     uint64_t slots[CHANGE_SLOTS]; /* listing stamps by hash of the directory's key */
 };
+
+/* Does a read inside its transaction; 0 or an error. */
+typedef int read_fn(struct store_read *r);
+
+struct store_read {
+    struct store *store;
+    struct store_read *next;
+    struct store_read **link; /* what points to this one */
+    struct loop_event *event;
+    const struct store_sink *sink;
+    void *cookie;
+    read_fn *run;
+    void (*finish)(struct store_read *r, int error); /* tells the caller; r is freed after it */
+    bool running;
+    bool canceled;
+    bool stopped; /* the sink had enough */
+    bool ended;
+    struct engine_txn *txn;
+    struct engine_cursor *cursor;
+    enum view view;
+    bool flag; /* backwards, or after */
+    uint32_t max_value;
+    uint32_t offset;
+    uint32_t readahead;
+    struct key key;  /* parent, top or the node */
+    struct key from; /* level or key */
+    /* store_plan */
+    const struct update *updates;
+    size_t count;
+    store_plan_fn *planned;
+    struct store_touch *touches;
+    size_t touched;
+};
+
+/* A read that run will do in a later turn; its done is the sink's unless finish is replaced. */
+struct store_read *read_new(struct store *store, read_fn *run, const struct store_sink *sink,
+                            void *cookie);
+
+/* Copies key bytes that the caller has checked; only the length is bounded once more. */
+void read_copy_key(struct key *to, struct slice from);
+
+/* A node as it is shown; its value when it is at most max_value bytes. */
+struct node read_make_node(struct store_read *r, struct slice key, const struct view_node *v,
+                           uint32_t max_value);
+
+/* Shows a node to the sink. */
+void read_give_node(struct store_read *r, struct slice key, const struct view_node *v);
 
 /* Cancels every read. */
 void store_cancel_reads(struct store *store);
