@@ -18,8 +18,9 @@ _ecp()
         esac
     done
     case $prev in
-        -s | --server | --label | --batch | --if-stamp | -c | --count) return ;;
-        --format)
+        -s | --server | -l | --label | -b | --batch | --if-stamp | -c | --count) return ;;
+        --format | -f)
+            [[ $command == order ]] && return
             local formats="zwr go"
             [[ $command == import ]] && formats+=" auto"
             COMPREPLY=($(compgen -W "$formats" -- "$cur"))
@@ -32,10 +33,10 @@ _ecp()
             return ;;
         get) options="-n --raw -0 --null" ;;
         set) options="--create --if-stamp" ;;
-        order) options="--reverse --first --all -0 --null" ;;
-        query) options="--reverse" ;;
-        import) options="--format --strict --quiet --batch" ;;
-        export) options="-o --output --format --label" ;;
+        order) options="-r --reverse -f --first -a --all -0 --null" ;;
+        query) options="-r --reverse" ;;
+        import) options="-f --format --strict -q --quiet -b --batch" ;;
+        export) options="-o --output -f --format -l --label" ;;
         ping) options="-c --count" ;;
     esac
     if [[ $cur == -* ]]; then

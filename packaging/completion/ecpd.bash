@@ -3,7 +3,13 @@
 
 _ecpd()
 {
-    local cur=${COMP_WORDS[COMP_CWORD]}
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    case $prev in
+        -L | --log-level)
+            COMPREPLY=($(compgen -W "error warning notice info debug" -- "$cur"))
+            return ;;
+        -l | --listen | -s | --size) return ;;
+    esac
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$("$1" --help 2>/dev/null |
             grep -oE -- '(^|[ ,])--?[A-Za-z][A-Za-z-]*' | tr -d ' ,')" -- "$cur"))
