@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Applies updates to an open write transaction and notes which listings change. */
+/* Applies updates to an open write transaction. */
 #include "store/apply.h"
 
-#include <stdlib.h>
-#include <xxhash.h>
-
 #include "base/number.h"
-
-uint32_t change_slot(struct slice key)
-{
-    return (uint32_t)(XXH3_64bits(key.len ? key.data : (const uint8_t *)"", key.len) %
-                      CHANGE_SLOTS);
-}
 
 bool apply_fatal(int error)
 {
@@ -49,86 +40,6 @@ int apply_lookup(struct apply *a, struct slice key, struct view_node *node)
     return error ? error : view_lookup(a->ops, a->cursor, key, VIEW_FILES, node);
 }
 
-static void touch(struct apply *a, struct slice directory)
-{
-    struct changes *c = a->changes;
-    uint32_t slot = change_slot(directory);
-    if (c->count && c->list[c->count - 1].slot == slot) {
-        c->list[c->count - 1].stamp = a->stamp;
-        return;
-    }
-    if (c->count == c->cap) {
-        c->cap = c->cap ? c->cap * 2 : 256;
-        c->list = xrealloc(c->list, c->cap * sizeof(*c->list));
-    }
-    c->list[c->count++] = (struct change){.slot = slot, .stamp = a->stamp};
-}
-
-/* How far a neighbour proves the key's ancestors to be there, and to have children. */
-struct shared {
-    size_t len;
-    bool parent; /* the ancestor of that length has another descendant */
-};
-
-static int share(struct shared *s, struct slice key, struct slice other, struct slice bytes)
-{
-    struct record record;
-    int error = record_parse(bytes, &record);
-    if (error || !(record.flags & NODE_VALUE))
-        return error;
-    size_t n = key_common(key, other);
-    if (n > s->len)
-        *s = (struct shared){.len = n, .parent = other.len > n};
-    else if (n == s->len)
-        s->parent |= other.len > n;
-    return 0;
-}
-
-static int neighbours(struct apply *a, struct slice key, struct shared *s)
-{
-    struct slice found, bytes;
-    int error = a->ops->seek(a->cursor, key, &found, &bytes);
-    if (error == 0 && slice_equal(found, key))
-        error = a->ops->next(a->cursor, &found, &bytes);
-    if (error == 0)
-        error = share(s, key, found, bytes);
-    if (error && error != ECP_ENOENT)
-        return error;
-    error = view_before(a->ops, a->cursor, key, &found, &bytes);
-    if (error == 0)
-        error = share(s, key, found, bytes);
-    return error == ECP_ENOENT ? 0 : error;
-}
-
-/*
- * A record at key comes, goes or changes its flags: stamps the listings this shows in. Only
- * neighbours with values count as proof, because the globals view does not see marks; where marks
- * stand between, more listings than needed are stamped.
- */
-static int touch_around(struct apply *a, struct slice key)
-{
-    struct shared s = {0};
-    size_t parent = key_parent(key).len;
-    if (a->has_last) {
-        size_t n = key_common(key, key_slice(&a->last));
-        if (n >= parent && a->last.len > n) {
-            touch(a, slice_of(key.data, parent));
-            return 0;
-        }
-    }
-    int error = neighbours(a, key, &s);
-    if (error)
-        return error;
-    size_t at = s.len;
-    if (s.len && (s.len == key.len || !s.parent))
-        at = key_parent(slice_of(key.data, s.len)).len;
-    do {
-        touch(a, slice_of(key.data, at));
-        at += key_level_len(key, at);
-    } while (at < key.len);
-    return 0;
-}
-
 int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t flags, uint64_t stamp,
                 struct slice value)
 {
@@ -136,7 +47,7 @@ int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t fl
     int error = need_cursor(a);
     flags &= NODE_VALUE | NODE_DIR;
     if (error == 0 && (old_flags & (NODE_VALUE | NODE_DIR)) != flags)
-        error = touch_around(a, key);
+        error = change_listings(a, key);
     if (error)
         return error;
     record_head(head, stamp, flags);
@@ -160,8 +71,8 @@ int apply_remove(struct apply *a, struct slice key, const struct view_node *node
     if (error)
         return error;
     if (node->flags & NODE_CHILDREN)
-        touch(a, key);
-    return touch_around(a, key);
+        change_listing(a, key);
+    return change_listings(a, key);
 }
 
 int apply_kill(struct apply *a, struct slice key, size_t *removed)
@@ -180,7 +91,7 @@ int apply_kill(struct apply *a, struct slice key, size_t *removed)
     }
     if (error && error != ECP_ENOENT)
         return error;
-    return *removed ? touch_around(a, key) : 0;
+    return *removed ? change_listings(a, key) : 0;
 }
 
 int apply_keep_parent(struct apply *a, struct slice key)

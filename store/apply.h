@@ -51,6 +51,16 @@ bool apply_fatal(int error);
 /* True when the update may fail by an error of its own. */
 bool apply_may_fail(const struct update *u);
 
+/* Stamps the listing of one directory. */
+void change_listing(struct apply *a, struct slice directory);
+
+/*
+ * A record at key comes, goes or changes its flags: stamps the listings this shows in; the cursor
+ * is open, and moves. Only neighbours with values count as proof, because the globals view does not
+ * see marks; where marks stand between, more listings than needed are stamped.
+ */
+int change_listings(struct apply *a, struct slice key);
+
 /* For apply.c and move.c only. */
 int apply_lookup(struct apply *a, struct slice key, struct view_node *node);
 int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t flags, uint64_t stamp,

@@ -1,44 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine on LMDB: nodes and meta facts in two named databases of one environment. */
-#include "store/engine_lmdb.h"
-
 #include <errno.h>
-#include <lmdb.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/key.h"
+#include "store/engine_lmdb_int.h"
 
 /* Part of the map that puts may not take, so that deletes always find pages to copy. */
 #define RESERVE_MAX (64u << 20)
 
-struct lmdb_txn {
-    struct engine_txn txn;
-    MDB_txn *top;   /* NULL: not begun */
-    MDB_txn *child; /* savepoint, or NULL */
-    bool live;
-};
-
-struct lmdb {
-    struct engine engine;
-    MDB_env *env;
-    MDB_dbi nodes;
-    MDB_dbi meta;
-    size_t page;
-    uint64_t limit;
-    struct lmdb_txn read; /* kept between reads, reset */
-    struct lmdb_txn write;
-};
-
-struct engine_cursor {
-    MDB_cursor *cursor;
-    struct lmdb_txn *txn;
-    bool deleted; /* stands where `gone` was */
-    struct key gone;
-};
-
-static int lmdb_error(int rc)
+int lmdb_error(int rc)
 {
     switch (rc) {
     case 0:
@@ -65,21 +37,6 @@ static int lmdb_error(int rc)
     }
 }
 
-static struct lmdb *lmdb_of(struct engine *engine)
-{
-    return (struct lmdb *)engine;
-}
-
-static MDB_txn *current(struct lmdb_txn *txn)
-{
-    return txn->child ? txn->child : txn->top;
-}
-
-static MDB_val val_of(struct slice s)
-{
-    return (MDB_val){.mv_size = s.len, .mv_data = (void *)s.data};
-}
-
 static uint64_t reserve(const struct lmdb *db)
 {
     uint64_t r = db->limit / 16;
@@ -91,9 +48,8 @@ static int read_begin(struct engine *engine, struct engine_txn **txn)
     struct lmdb *db = lmdb_of(engine);
     int rc = db->read.top ? mdb_txn_renew(db->read.top)
                           : mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read.top);
-    if (rc) {
+    if (rc)
         return lmdb_error(rc);
-    }
     db->read.live = true;
     *txn = &db->read.txn;
     return 0;
@@ -158,10 +114,10 @@ static int rollback(struct engine_txn *txn)
 
 static int get(struct engine_txn *txn, struct slice key, struct slice *value)
 {
-    MDB_val k = val_of(key), v;
+    MDB_val k = lmdb_val(key), v;
     if (key.len == 0)
         return ECP_ENOENT;
-    int rc = mdb_get(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, &v);
+    int rc = mdb_get(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, &v);
     if (rc == 0)
         *value = slice_of(v.mv_data, v.mv_size);
     return lmdb_error(rc);
@@ -176,14 +132,7 @@ static uint64_t bytes_used(struct lmdb *db, MDB_txn *txn, size_t *records)
     return (s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages + 4) * (uint64_t)db->page;
 }
 
-static void fill(MDB_val *v, struct slice head, struct slice body)
-{
-    memcpy(v->mv_data, head.data, head.len);
-    if (body.len)
-        memcpy((uint8_t *)v->mv_data + head.len, body.data, body.len);
-}
-
-static int bounded(struct lmdb *db, MDB_txn *txn)
+int lmdb_bounded(struct lmdb *db, MDB_txn *txn)
 {
     size_t records;
     return bytes_used(db, txn, &records) + reserve(db) > db->limit ? ECP_ENOSPC : 0;
@@ -192,26 +141,26 @@ static int bounded(struct lmdb *db, MDB_txn *txn)
 static int put(struct engine_txn *txn, struct slice key, struct slice head, struct slice body)
 {
     struct lmdb *db = lmdb_of(txn->engine);
-    MDB_txn *t = current((struct lmdb_txn *)txn);
-    MDB_val k = val_of(key), v = {.mv_size = head.len + body.len};
+    MDB_txn *t = lmdb_current((struct lmdb_txn *)txn);
+    MDB_val k = lmdb_val(key), v = {.mv_size = head.len + body.len};
     int rc = mdb_put(t, db->nodes, &k, &v, MDB_RESERVE);
     if (rc)
         return lmdb_error(rc);
-    fill(&v, head, body);
-    return bounded(db, t);
+    lmdb_fill(&v, head, body);
+    return lmdb_bounded(db, t);
 }
 
 static int del(struct engine_txn *txn, struct slice key)
 {
-    MDB_val k = val_of(key);
+    MDB_val k = lmdb_val(key);
     return lmdb_error(
-        mdb_del(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, NULL));
+        mdb_del(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, NULL));
 }
 
 static int meta_get(struct engine_txn *txn, const char *name, struct slice *value)
 {
-    MDB_val k = val_of(slice_str(name)), v;
-    int rc = mdb_get(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v);
+    MDB_val k = lmdb_val(slice_str(name)), v;
+    int rc = mdb_get(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v);
     if (rc == 0)
         *value = slice_of(v.mv_data, v.mv_size);
     return lmdb_error(rc);
@@ -219,94 +168,9 @@ static int meta_get(struct engine_txn *txn, const char *name, struct slice *valu
 
 static int meta_put(struct engine_txn *txn, const char *name, struct slice value)
 {
-    MDB_val k = val_of(slice_str(name)), v = val_of(value);
+    MDB_val k = lmdb_val(slice_str(name)), v = lmdb_val(value);
     return lmdb_error(
-        mdb_put(current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v, 0));
-}
-
-static int cursor_open(struct engine_txn *txn, struct engine_cursor **cursor)
-{
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    struct engine_cursor *c = xmalloc(sizeof(*c));
-    c->txn = t;
-    c->deleted = false;
-    int rc = mdb_cursor_open(current(t), lmdb_of(txn->engine)->nodes, &c->cursor);
-    if (rc) {
-        free(c);
-        return lmdb_error(rc);
-    }
-    *cursor = c;
-    return 0;
-}
-
-static void cursor_close(struct engine_cursor *cursor)
-{
-    mdb_cursor_close(cursor->cursor);
-    free(cursor);
-}
-
-static int step(struct engine_cursor *c, MDB_val *k, MDB_cursor_op op, struct slice *found,
-                struct slice *value)
-{
-    MDB_val v;
-    int rc = mdb_cursor_get(c->cursor, k, &v, op);
-    if (rc)
-        return lmdb_error(rc);
-    c->deleted = false;
-    *found = slice_of(k->mv_data, k->mv_size);
-    *value = slice_of(v.mv_data, v.mv_size);
-    return 0;
-}
-
-static int seek(struct engine_cursor *c, struct slice key, struct slice *found, struct slice *value)
-{
-    MDB_val k = val_of(key);
-    return step(c, &k, key.len ? MDB_SET_RANGE : MDB_FIRST, found, value);
-}
-
-static int last(struct engine_cursor *c, struct slice *found, struct slice *value)
-{
-    MDB_val k;
-    return step(c, &k, MDB_LAST, found, value);
-}
-
-static int next(struct engine_cursor *c, struct slice *found, struct slice *value)
-{
-    MDB_val k;
-    if (c->deleted)
-        return seek(c, key_slice(&c->gone), found, value);
-    return step(c, &k, MDB_NEXT, found, value);
-}
-
-static int prev(struct engine_cursor *c, struct slice *found, struct slice *value)
-{
-    MDB_val k;
-    return step(c, &k, MDB_PREV, found, value);
-}
-
-static int cursor_put(struct engine_cursor *c, struct slice key, struct slice head,
-                      struct slice body)
-{
-    MDB_val k = val_of(key), v = {.mv_size = head.len + body.len};
-    int rc = mdb_cursor_put(c->cursor, &k, &v, MDB_RESERVE);
-    if (rc)
-        return lmdb_error(rc);
-    c->deleted = false;
-    fill(&v, head, body);
-    return bounded(lmdb_of(c->txn->txn.engine), mdb_cursor_txn(c->cursor));
-}
-
-/* LMDB's own idea of "next" after a delete depends on page merges: seeking is certain. */
-static int cursor_del(struct engine_cursor *c)
-{
-    MDB_val k, v;
-    int rc = mdb_cursor_get(c->cursor, &k, &v, MDB_GET_CURRENT);
-    if (rc == 0 && k.mv_size <= KEY_MAX_LEN) {
-        key_copy(&c->gone, slice_of(k.mv_data, k.mv_size));
-        rc = mdb_cursor_del(c->cursor, 0);
-        c->deleted = true;
-    }
-    return lmdb_error(rc);
+        mdb_put(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v, 0));
 }
 
 static int stat_figures(struct engine *engine, struct engine_stat *stat)
@@ -359,14 +223,14 @@ static const struct engine_ops ops = {
     .del = del,
     .meta_get = meta_get,
     .meta_put = meta_put,
-    .cursor_open = cursor_open,
-    .cursor_close = cursor_close,
-    .seek = seek,
-    .last = last,
-    .next = next,
-    .prev = prev,
-    .cursor_put = cursor_put,
-    .cursor_del = cursor_del,
+    .cursor_open = lmdb_cursor_open,
+    .cursor_close = lmdb_cursor_close,
+    .seek = lmdb_seek,
+    .last = lmdb_last,
+    .next = lmdb_next,
+    .prev = lmdb_prev,
+    .cursor_put = lmdb_cursor_put,
+    .cursor_del = lmdb_cursor_del,
     .stat = stat_figures,
     .set_limit = set_limit,
     .close = close_env,
