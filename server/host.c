@@ -1,58 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Databases, namespaces and listeners of the daemon: opened, reloaded and closed as configured. */
-#include "server/host.h"
-#include <limits.h>
+/* Namespaces and listeners of the daemon; applying a configuration; the end. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/event.h"
-#include "server/config_file.h"
-#include "server/server.h"
-#include "store/engine_lmdb.h"
-#include "store/io.h"
+#include "server/host_internal.h"
 #include "store/store.h"
-
-struct host_database {
-    struct host_database *next;
-    struct host *host;
-    char *name;
-    char *directory;      /* absolute */
-    struct io_lock *lock; /* NULL for the data directory itself, which main has locked */
-    struct store *store;
-    uint64_t size;
-    bool wanted; /* by the configuration being applied */
-    bool fresh;  /* opened for it */
-};
-
-struct host_listener {
-    struct host_listener *next;
-    char *address;
-    struct listener *listener;
-    bool wanted, fresh;
-};
-
-struct host_namespace {
-    struct host_namespace *next;
-    char *name;
-    struct host_database *database;
-};
-
-struct host {
-    struct loop *loop;
-    struct network *network;
-    char *data;
-    struct server *server;
-    struct host_database *databases;
-    struct host_listener *listeners;
-    struct host_namespace *namespaces;
-    size_t closing; /* stores whose close is under way */
-    bool stopping;
-    loop_fn *stop_done;
-    void *stop_cookie;
-};
 
 struct host *host_new(struct loop *loop, struct network *network, const char *data)
 {
@@ -70,147 +24,6 @@ void host_free(struct host *host)
     server_free(host->server);
     free(host->data);
     free(host);
-}
-
-/* ---- Databases ---- */
-
-static uint64_t disk_free(void *cookie)
-{
-    struct host_database *db = cookie;
-    struct statvfs st;
-
-    if (statvfs(db->directory, &st) < 0)
-        return UINT64_MAX;
-    return (uint64_t)st.f_bavail * st.f_frsize;
-}
-
-static void database_free(struct host_database *db)
-{
-    if (db->lock)
-        io_posix()->ops->unlock(io_posix(), db->lock);
-    free(db->name);
-    free(db->directory);
-    free(db);
-}
-
-static void database_closed(void *cookie)
-{
-    struct host_database *db = cookie;
-    struct host *host = db->host;
-
-    database_free(db);
-    host->closing--;
-    if (host->stopping && host->closing == 0)
-        host->stop_done(host->stop_cookie);
-}
-
-static void database_close(struct host_database *db)
-{
-    struct host_database **at = &db->host->databases;
-
-    while (*at != db)
-        at = &(*at)->next;
-    *at = db->next;
-    db->host->closing++;
-    store_close(db->store, database_closed, db);
-}
-
-static struct host_database *find_database(struct host *host, const char *name)
-{
-    struct host_database *db = host->databases;
-
-    while (db && strcmp(db->name, name) != 0)
-        db = db->next;
-    return db;
-}
-
-/* The directory itself, made if need be and locked, without the name it was asked for by. */
-static int database_directory(struct host_database *db, const char *path, char **why)
-{
-    struct io *io = io_posix();
-    char real[PATH_MAX], *file, *owner, *reason = NULL;
-    int error = io->ops->make_directory(io, path, why);
-
-    if (error)
-        return error;
-    if (!realpath(path, real)) {
-        *why = xasprintf("%s: the directory cannot be resolved", path);
-        return ECP_EIO;
-    }
-    db->directory = xstrdup(real);
-    for (struct host_database *other = db->host->databases; other; other = other->next) {
-        if (strcmp(other->directory, real) == 0) {
-            *why = xasprintf("databases %s and %s share the directory %s", other->name, db->name,
-                             real);
-            return ECP_EINVAL;
-        }
-    }
-    if (strcmp(real, db->host->data) == 0)
-        return 0;
-    file = xasprintf("%s/ecpd.lock", real);
-    owner = xasprintf("ecpd pid %ld", (long)getpid());
-    error = io->ops->lock(io, file, owner, &db->lock, &reason);
-    if (error)
-        *why = xasprintf("database %s cannot have the directory %s: %s", db->name, real,
-                         reason ? reason : error_text(error));
-    free(reason);
-    free(owner);
-    free(file);
-    return error;
-}
-
-static char *absolute(struct host *host, const char *path)
-{
-    return path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", host->data, path);
-}
-
-static int database_open(struct host *host, const struct config_database *want, char **why)
-{
-    struct host_database *db = xcalloc(1, sizeof(*db));
-    struct engine *engine = NULL;
-    char *path = absolute(host, want->directory);
-    int error;
-
-    db->host = host;
-    db->name = xstrdup(want->name);
-    db->size = want->size;
-    db->wanted = db->fresh = true;
-    error = database_directory(db, path, why);
-    if (!error)
-        error = engine_lmdb_open(db->directory, want->size, &engine, why);
-    if (!error) {
-        error = store_open(host->loop, engine, &db->store);
-        if (error)
-            *why = xasprintf("database %s in %s: %s", db->name, db->directory, error_text(error));
-    }
-    free(path);
-    if (error) {
-        database_free(db);
-        return error;
-    }
-    db->next = host->databases;
-    host->databases = db;
-    return 0;
-}
-
-static int want_database(struct host *host, const struct config_database *want, char **why)
-{
-    struct host_database *db = find_database(host, want->name);
-    char real[PATH_MAX], *path;
-    bool same;
-
-    if (!db)
-        return database_open(host, want, why);
-    path = absolute(host, want->directory);
-    same = realpath(path, real) && strcmp(real, db->directory) == 0;
-    free(path);
-    if (!same) {
-        *why = xasprintf("the directory of database %s cannot change while ecpd runs: restart it",
-                         db->name);
-        return ECP_EBUSY;
-    }
-    db->wanted = true;
-    return 0;
 }
 
 /* ---- Listeners ---- */
@@ -296,11 +109,11 @@ static void drop_namespaces(struct host *host, const struct config *config)
 static void add_namespaces(struct host *host, const struct config *config)
 {
     for (size_t i = 0; i < config->namespace_count; i++) {
-        struct host_database *db = find_database(host, config->namespaces[i].database);
+        struct host_database *db = host_find_database(host, config->namespaces[i].database);
         const char *name = config->namespaces[i].name;
         struct host_namespace *ns;
 
-        if (server_add_namespace(host->server, name, db->store, disk_free, db) != 0)
+        if (server_add_namespace(host->server, name, db->store, host_database_free_space, db) != 0)
             continue; /* is there already */
         ns = xcalloc(1, sizeof(*ns));
         ns->name = xstrdup(name);
@@ -334,7 +147,7 @@ static void sweep(struct host *host, bool undo)
     for (db = host->databases; db; db = next_db) {
         next_db = db->next;
         if (undo ? db->fresh : !db->wanted)
-            database_close(db);
+            host_database_close(db);
     }
 }
 
@@ -362,7 +175,7 @@ int host_apply(struct host *host, const struct config *config, char **why)
     *why = NULL;
     forget_marks(host);
     for (size_t i = 0; i < config->database_count && !error; i++)
-        error = want_database(host, &config->databases[i], why);
+        error = host_want_database(host, &config->databases[i], why);
     for (size_t i = 0; i < config->listen_count && !error; i++)
         error = want_listener(host, config->listen[i], why);
     if (error) {
@@ -389,7 +202,7 @@ static void server_stopped(void *cookie)
 
     drop_namespaces(host, NULL);
     while (host->databases)
-        database_close(host->databases);
+        host_database_close(host->databases);
     if (host->closing == 0)
         host->stop_done(host->stop_cookie);
 }

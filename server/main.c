@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ecpd, the data server: options, becoming a daemon, signals. */
+/* ecpd, the data server: start, signals, end. */
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,21 +11,11 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/event.h"
-#include "server/config_file.h"
+#include "server/daemonize.h"
 #include "server/host.h"
 #include "server/notify.h"
+#include "server/options.h"
 #include "store/io.h"
-
-#define EXIT_USAGE     2
-#define DEFAULT_LISTEN "127.0.0.1:5972"
-
-struct options {
-    char *data, *config, *pid_file; /* absolute */
-    struct config given;            /* listen addresses of the command line */
-    uint64_t size;
-    int log_level; /* -1: not given */
-    bool foreground;
-};
 
 struct daemon {
     struct options *options;
@@ -41,147 +29,6 @@ struct daemon {
 
 /* Everything lives as long as the process. */
 static struct daemon daemon_state;
-
-/* ---- Options ---- */
-
-static const char usage_text[] =
-    "usage: ecpd --data DIR [options]\n"
-    "Serves databases to ecpfs and ecp.\n"
-    "\n"
-    "  -d, --data DIR          directory of the data; made when missing\n"
-    "  -l, --listen ADDRESS    HOST:PORT, [IPV6]:PORT or unix:PATH; may be repeated\n"
-    "                          (default " DEFAULT_LISTEN ")\n"
-    "  -c, --config FILE       configuration file, see ecpd(8)\n"
-    "  -f, --foreground        do not become a daemon; log to stderr\n"
-    "  -s, --size SIZE         most bytes of the default database, like 64G\n"
-    "  -L, --log-level LEVEL   error, warning, notice, info or debug\n"
-    "  -p, --pid-file FILE     file to write the process id to\n"
-    "  -h, --help              this text\n"
-    "  -V, --version           the version\n";
-
-static const struct option long_options[] = {
-    {"data", required_argument, NULL, 'd'},     {"listen", required_argument, NULL, 'l'},
-    {"config", required_argument, NULL, 'c'},   {"foreground", no_argument, NULL, 'f'},
-    {"size", required_argument, NULL, 's'},     {"log-level", required_argument, NULL, 'L'},
-    {"pid-file", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
-};
-
-_Noreturn static void usage_error(const char *format, const char *argument)
-{
-    fputs("ecpd: ", stderr);
-    fprintf(stderr, format, argument);
-    fputs("\nTry \"ecpd --help\".\n", stderr);
-    exit(EXIT_USAGE);
-}
-
-/* The daemon leaves the working directory, so names are made absolute before. */
-static char *absolute_path(const char *path)
-{
-    char cwd[PATH_MAX];
-
-    if (path[0] == '/' || !getcwd(cwd, sizeof(cwd)))
-        return xstrdup(path);
-    return xasprintf("%s/%s", cwd, path);
-}
-
-static void add_listen(struct options *o, const char *address)
-{
-    char *path, *whole;
-
-    if (strncmp(address, "unix:", 5) != 0) {
-        config_add_listen(&o->given, address);
-        return;
-    }
-    path = absolute_path(address + 5);
-    whole = xasprintf("unix:%s", path);
-    config_add_listen(&o->given, whole);
-    free(whole);
-    free(path);
-}
-
-static void take_option(struct options *o, int letter, const char *argument)
-{
-    switch (letter) {
-    case 'd':
-        o->data = absolute_path(argument);
-        break;
-    case 'l':
-        add_listen(o, argument);
-        break;
-    case 'c':
-        o->config = absolute_path(argument);
-        break;
-    case 'f':
-        o->foreground = true;
-        break;
-    case 's':
-        if (config_parse_size(argument, &o->size) < 0)
-            usage_error("\"%s\" is no size (like 512M or 64G, at least 1M)", argument);
-        break;
-    case 'L':
-        o->log_level = log_level_parse(argument);
-        if (o->log_level < 0)
-            usage_error("log levels are error, warning, notice, info, debug; not \"%s\"", argument);
-        break;
-    case 'p':
-        o->pid_file = absolute_path(argument);
-        break;
-    case 'h':
-        fputs(usage_text, stdout);
-        exit(EXIT_SUCCESS);
-    case 'V':
-        puts("ecpd " PACKAGE_VERSION);
-        exit(EXIT_SUCCESS);
-    default:
-        fputs("Try \"ecpd --help\".\n", stderr);
-        exit(EXIT_USAGE);
-    }
-}
-
-static void parse_options(struct options *o, int argc, char **argv)
-{
-    int letter;
-
-    *o = (struct options){.size = CONFIG_SIZE_DEFAULT, .log_level = -1};
-    while ((letter = getopt_long(argc, argv, "d:l:c:fs:L:p:hV", long_options, NULL)) != -1)
-        take_option(o, letter, optarg);
-    if (optind < argc)
-        usage_error("unexpected argument \"%s\"", argv[optind]);
-    if (!o->data && !o->config)
-        usage_error("--data %s is needed: where the data is kept", "DIR");
-}
-
-/* What file and command line ask for together. 0, or an error and *why. */
-static int effective_config(const struct options *o, struct config *config, char **why)
-{
-    int error;
-
-    *config = (struct config){.log_level = LOG_LEVEL_NOTICE};
-    if (o->config) {
-        error = config_read(o->config, config, why);
-        if (error)
-            return error;
-    }
-    for (size_t i = 0; i < o->given.listen_count; i++)
-        config_add_listen(config, o->given.listen[i]);
-    if (config->listen_count == 0)
-        config_add_listen(config, DEFAULT_LISTEN);
-    if (o->log_level >= 0)
-        config->log_level = o->log_level;
-    if (config->namespace_count == 0) {
-        if (!o->data) {
-            *why = xasprintf("%s names no namespace, and there is no --data DIR for USER", o->config);
-            return ECP_EINVAL;
-        }
-        if (!config_find_database(config, "USER"))
-            config_add_database(config, "USER", o->data, o->size);
-        config_add_namespace(config, "USER", "USER");
-    }
-    return 0;
-}
-
-/* ---- Start ---- */
 
 static int lock_data(const struct options *o, struct io_lock **lock, char **why)
 {
@@ -258,7 +105,7 @@ static void on_reload(evutil_socket_t signal_number, short what, void *cookie)
     if (d->stopping)
         return;
     notify_reloading();
-    if (effective_config(d->options, &config, &why) != 0 || host_apply(d->host, &config, &why) != 0)
+    if (options_config(d->options, &config, &why) != 0 || host_apply(d->host, &config, &why) != 0)
         log_error("configuration not changed: %s", why ? why : "unknown reason");
     else
         log_notice("configuration reloaded");
@@ -284,7 +131,7 @@ static int start(struct daemon *d, char **why)
     struct options *o = d->options;
     struct config config;
     char real[PATH_MAX];
-    int error = effective_config(o, &config, why);
+    int error = options_config(o, &config, why);
 
     if (error)
         return error;
@@ -308,78 +155,6 @@ static int start(struct daemon *d, char **why)
     return error;
 }
 
-/* ---- Becoming a daemon ---- */
-
-/* The parent: waits for the child's "K", or prints what it says instead. */
-_Noreturn static void await_child(int fd)
-{
-    struct buf text = {0};
-    ssize_t n;
-
-    for (;;) {
-        buf_reserve(&text, 1024);
-        n = read(fd, text.data + text.len, 1024);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        text.len += (size_t)n;
-    }
-    if (text.len == 1 && text.data[0] == 'K')
-        _exit(EXIT_SUCCESS);
-    if (text.len)
-        fprintf(stderr, "ecpd: %.*s\n", (int)text.len, (const char *)text.data);
-    else
-        fputs("ecpd: the daemon died while starting; the system log may say why\n", stderr);
-    fflush(stderr);
-    _exit(EXIT_FAILURE);
-}
-
-/* Returns in the child, with the descriptor that the parent waits on. */
-static int daemonize(void)
-{
-    int fds[2];
-    pid_t pid;
-
-    if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-        fprintf(stderr, "ecpd: cannot become a daemon: %s\n", strerror(errno));
-        exit(EXIT_FAILURE);
-    }
-    if (pid > 0) {
-        close(fds[1]);
-        await_child(fds[0]);
-    }
-    close(fds[0]);
-    setsid();
-    if (chdir("/") < 0)
-        log_warning("cannot leave the working directory: %s", strerror(errno));
-    return fds[1];
-}
-
-static void detach(int fd)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    if (null >= 0)
-        for (int i = 0; i <= 2; i++)
-            dup2(null, i);
-    if (write(fd, "K", 1) != 1)
-        log_warning("the starting process went away");
-    close(fd);
-}
-
-static int fail(int fd, char *why, int error)
-{
-    const char *text = why ? why : error_text(error);
-
-    if (fd < 0)
-        fprintf(stderr, "ecpd: %s\n", text);
-    else if (write(fd, text, strlen(text)) < 0)
-        log_error("%s", text);
-    free(why);
-    return EXIT_FAILURE;
-}
-
 int main(int argc, char **argv)
 {
     static struct options options;
@@ -387,16 +162,19 @@ int main(int argc, char **argv)
     char *why = NULL;
     int error, fd = -1;
 
-    parse_options(&options, argc, argv);
+    options_parse(&options, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     d->options = &options;
     if (!options.foreground)
         fd = daemonize();
     error = start(d, &why);
-    if (error)
-        return fail(fd, why, error);
+    if (error) {
+        int status = daemonize_failed(fd, why ? why : error_text(error));
+        free(why);
+        return status;
+    }
     if (fd >= 0)
-        detach(fd);
+        daemonize_ready(fd);
     notify_ready();
     event_loop_run(d->loop);
     host_free(d->host);
