@@ -111,9 +111,10 @@ static void on_page_end(void *cookie, bool to_end)
         put_u8(&((struct fix *)cookie)->text, '.');
 }
 
-void put_node(struct buf *b, struct slice key, uint8_t flags, struct slice value)
+void put_node(struct buf *b, struct slice key, uint8_t flags, uint64_t stamp, struct slice value)
 {
     put_u8(b, flags);
+    put_u64(b, stamp);
     put_bytes16(b, key);
     if (flags & NODE_VALUE)
         put_bytes32(b, value);
@@ -121,7 +122,7 @@ void put_node(struct buf *b, struct slice key, uint8_t flags, struct slice value
 
 static bool on_entry(void *cookie, const struct entry *e)
 {
-    put_node(&((struct fix *)cookie)->text, e->sub, e->node.flags, e->node.value);
+    put_node(&((struct fix *)cookie)->text, e->sub, e->node.flags, e->node.stamp, e->node.value);
     return true;
 }
 
@@ -129,7 +130,7 @@ static bool on_node(void *cookie, struct slice key, const struct node *node)
 {
     struct fix *f = cookie;
     f->node = *node;
-    put_node(&f->text, key, node->flags, node->value);
+    put_node(&f->text, key, node->flags, node->stamp, node->value);
     return true;
 }
 

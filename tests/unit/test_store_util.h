@@ -40,7 +40,7 @@ void applied(void *cookie, const struct store_result *r);
 
 /* Appends what it is shown to text (cookie: struct fix). */
 extern const struct store_sink sink;
-void put_node(struct buf *b, struct slice key, uint8_t flags, struct slice value);
+void put_node(struct buf *b, struct slice key, uint8_t flags, uint64_t stamp, struct slice value);
 
 /* Reads one node. */
 struct node node_of(struct fix *f, const char *path);
