@@ -121,15 +121,22 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
 static char *mount_now(struct mount *m)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    char *opts = xasprintf("fsname=%s,subtype=ecpfs,default_permissions%s%s%s", m->url.text,
-                           m->o.allow_other ? ",allow_other" : "", m->o.read_only ? ",ro" : "",
-                           m->o.no_exec ? ",noexec" : "");
+    char *source = xasprintf("fsname=%s", m->url.text), *opts = NULL;
     char *why = NULL;
 
+    fuse_opt_add_opt_escaped(&opts, source); /* a socket's path may have commas */
+    fuse_opt_add_opt(&opts, "subtype=ecpfs,default_permissions");
+    if (m->o.allow_other)
+        fuse_opt_add_opt(&opts, "allow_other");
+    if (m->o.read_only)
+        fuse_opt_add_opt(&opts, "ro");
+    if (m->o.no_exec)
+        fuse_opt_add_opt(&opts, "noexec");
     fuse_opt_add_arg(&args, "ecpfs");
     fuse_opt_add_arg(&args, "-o");
     fuse_opt_add_arg(&args, opts);
     free(opts);
+    free(source);
     m->fs.session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), &m->fs);
     if (!m->fs.session)
         why = xasprintf("cannot start a FUSE session (is /dev/fuse there? try: modprobe fuse)");

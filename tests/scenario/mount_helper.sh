@@ -8,7 +8,7 @@ fi
 . "$(dirname "$0")/lib.sh"
 need_fuse
 
-start_ecpd
+start_ecpd --listen "unix:$dir/a,b c"
 node_set '^R(1)' one
 mkdir "$dir/sbin" "$dir/mnt/x"
 ln -s "$top_builddir/ecpfs" "$dir/sbin/mount.ecpfs"
@@ -17,7 +17,6 @@ helper() { timeout 60 "$dir/sbin/mount.ecpfs" "$URL" "$x" "$@"; }
 unmounted() { ! mounted "$x"; }
 flags() { awk -v on="$x" '$5 == on { print $6 }' /proc/self/mountinfo; }
 has_flag() { case ,$(flags), in *,$1,*) ;; *) fail "no $1 in $(flags)" ;; esac; tests=$((tests + 1)); }
-# umount_x: and ecpfs has let the server go before the next mount.
 umount_x() {
     wait_until 10 unmount "$x" || fail "cannot unmount"
     unmounted || fail "still mounted"
@@ -47,6 +46,11 @@ assert_said frobnicate
 unmounted || fail "mounted with an unknown option"
 assert_ok "-s passes over it" helper -s -o rw,frobnicate
 mounted "$x" || fail "-s did not mount"
+umount_x
+
+# A comma in the source does not end it.
+assert_ok "a socket's path" timeout 60 ecpfs "ecp+unix://$dir/a,b c" "$x"
+assert_eq one "$(unset ECP_URL; cd "$x" && ecp get R/1)" "the mount's URL"
 umount_x
 
 if [ "$(id -u)" -eq 0 ]; then
