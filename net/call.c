@@ -42,6 +42,7 @@ static int pages_answered(struct call *call, struct slice payload)
     struct page_array a = {0};
     int error = decode_pages(payload, &a);
     if (!error) {
+        client_lease_pages(call->client, a.pages, a.count);
         struct call_pages pages = {.pages = a.pages, .count = a.count};
         call->done.pages(call->cookie, 0, &pages);
     }

@@ -36,16 +36,18 @@ struct client_config {
     uint64_t connect_timeout; /* ns until a try is given up; 0: 10 s */
     /*
      * Leased pages (call_read_args.lease) are no longer right about these touches; to be answered
-     * with client_invalidated, at once or later. Comes between answers in the order of the
-     * server's stream. May be NULL: then no page is leased. Must not free the client.
+     * with client_invalidated, at once or later, also when lease_lost comes before. Serial numbers
+     * rise and are never 0. Comes between answers in the order of the server's stream. May be NULL:
+     * then no page is leased. Must not free the client.
      */
     void (*invalidate)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
     /*
-     * The lease ran out, or a new session begins: every page got until now is void, and no answer
-     * of before comes after this. True: it is certain that nothing serves any of them any more (the
-     * server then frees the old session's leases at once instead of by time). Called before a lease
-     * of another time begins, so at times long after client_lease_end has passed. May be NULL:
-     * false. Must not free the client.
+     * The lease ran out, or a new session is about to begin: every page got until now is void, and
+     * no page got under the lost lease comes after this. True: it is certain that nothing serves
+     * any of them any more (the server may then free an old session's leases at once instead of by
+     * time). The loss of the connection alone is no loss of the lease. A lease that ran out is told
+     * of when an answer begins a new one, before that answer's done; so maybe long after
+     * client_lease_end. May be NULL: false. Must not free the client.
      */
     bool (*lease_lost)(void *cookie);
     /* Told of every change; why is a sentence or NULL. In CLIENT_LOST every call ends with `error`.
@@ -72,17 +74,18 @@ uint64_t client_round_trips(const struct client *client);
 
 /* loop_now() until which leased pages may be served. 0 or past: not now. */
 uint64_t client_lease_end(const struct client *client);
-/* Nothing serves any more what the invalidation of this serial number touched. One that came before
- * the last lease_lost is ignored. */
+/* Nothing serves any more what the invalidation of this serial number touched. One that came in an
+ * earlier session is ignored. */
 void client_invalidated(struct client *client, uint64_t serial);
-/* Gives leases (page.lease) back, all got after the last lease_lost. */
+/* Gives leases (page.lease) back. All must have been got after the last lease_lost. */
 void client_release(struct client *client, const uint64_t *leases, size_t count);
 
 /* done is not called any more. An update already sent may still be applied. NULL is allowed. */
 void call_cancel(struct call *call);
 
 struct call_pages {
-    const struct page *pages; /* the page asked for first, then those read ahead */
+    const struct page *pages; /* the page asked for first, then those read ahead; their lease is 0
+                                 when it ran out on the way */
     size_t count;
 };
 typedef void call_pages_fn(void *cookie, int error, const struct call_pages *pages);

@@ -7,7 +7,8 @@
 #define CONNECT_TIMEOUT (10 * LOOP_SEC)
 #define BACKOFF_MIN     (100 * LOOP_MS)
 #define BACKOFF_MAX     (5 * LOOP_SEC)
-#define LEASE_MIN       (100 * LOOP_MS) /* a server's shorter term is taken as this */
+#define KEEPALIVE_MIN   (30 * LOOP_MS) /* between keepalives, however short the lease term */
+#define SILENCE_MIN     (3 * LOOP_SEC) /* that is borne, however short the lease term */
 
 /* State */
 
@@ -47,6 +48,19 @@ static uint64_t next_backoff(struct client *c)
     return c->backoff - (c->backoff > BACKOFF_MIN ? loop_random(c->loop) % spread : 0);
 }
 
+/* ns after which the lease is renewed by a keepalive, unless other requests do. */
+static uint64_t keepalive_time(const struct client *c)
+{
+    return c->term / 3 > KEEPALIVE_MIN ? c->term / 3 : KEEPALIVE_MIN;
+}
+
+/* HELLO or a keepalive is about to be sent. */
+static void begin_asking(struct client *c)
+{
+    c->asked_id = ++c->last_id;
+    c->asked_at = loop_now(c->loop);
+}
+
 /* The connection, or the try for one, has failed. why may belong to the connection. */
 static void disconnect(struct client *c, int error, const char *why)
 {
@@ -69,13 +83,6 @@ static void disconnect(struct client *c, int error, const char *why)
         set_state(c, CLIENT_CONNECTING, error, kept);
     }
     free(kept);
-}
-
-/* A frame without payload, at once. */
-static void send_empty(struct client *c, uint16_t type, uint64_t id)
-{
-    frame_end(&c->out, frame_begin(&c->out, type, id));
-    client_flush(c);
 }
 
 /* Receiving */
@@ -104,12 +111,13 @@ static void welcomed(struct client *c, const struct frame *frame)
     free(c->server);
     c->server = xasprintf("%s at %s", name, c->config.address);
     free(name);
-    c->lease = m.lease_ms * LOOP_MS < LEASE_MIN ? LEASE_MIN : m.lease_ms * LOOP_MS;
+    client_lease_begin(c, &m);
+    client_lease_renew(c, c->asked_at);
+    c->asked_id = 0;
     c->last_sequence = 0;
-    c->pinged = 0;
     c->backoff = 0;
     conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
-    set_timer(c, c->lease / 3, keep_alive);
+    set_timer(c, keepalive_time(c), keep_alive);
     set_state(c, CLIENT_NORMAL, 0, NULL);
     client_pump(c);
 }
@@ -126,12 +134,19 @@ static void answered(struct client *c, const struct frame *frame)
 {
     struct msg_error m;
     struct call *call = client_find(c, frame->id);
-    if (!call) {
-        /* Cancelled, or the answer to a keepalive. */
-        if (frame->id == 0 || frame->id > c->last_id)
-            disconnect(c, ECP_EPROTO, "the server answered what was not asked");
+    if (frame->id == 0 || frame->id > c->last_id) {
+        disconnect(c, ECP_EPROTO, "the server answered what was not asked");
         return;
     }
+    if (call) {
+        client_lease_renew(c, call->sent_at);
+        call = client_find(c, frame->id);
+    } else if (frame->id == c->asked_id) {
+        c->asked_id = 0;
+        client_lease_renew(c, c->asked_at);
+    }
+    if (!call) /* a keepalive, or cancelled */
+        return;
     bool failed = frame->type == MSG_ERROR;
     int error = failed ? msg_get_error(frame->payload, &m)
                        : (frame->type == call->kind->answer ? 0 : ECP_EPROTO);
@@ -164,7 +179,10 @@ static void on_frame(void *cookie, const struct frame *frame)
             disconnect(c, ECP_EPROTO, "the server did not greet");
     } else if (frame->type == MSG_PING) {
         if (conn_pending(c->conn) <= CONN_OUTPUT_HIGH)
-            send_empty(c, MSG_PONG, frame->id);
+            client_send_empty(c, MSG_PONG, frame->id);
+    } else if (frame->type == MSG_INVALIDATE) {
+        if (client_invalidate(c, frame))
+            disconnect(c, ECP_EPROTO, "the server sent a malformed invalidation");
     } else if (frame->type == MSG_BYE) {
         disconnect(c, ECP_ESHUTDOWN, "the server ended the session");
     } else {
@@ -191,19 +209,20 @@ static void keep_alive(void *cookie)
 {
     struct client *c = cookie;
     c->timer = NULL;
-    uint64_t now = loop_now(c->loop), heard = conn_last_heard(c->conn);
-    bool asked = c->pinged > heard;
+    uint64_t now = loop_now(c->loop), step = keepalive_time(c);
+    uint64_t silence = c->term > SILENCE_MIN ? c->term : SILENCE_MIN;
     /* A process that was stopped asks once more before it gives up. */
-    if (asked && now - heard >= c->lease && now - c->pinged >= c->lease / 4) {
+    if (c->asked_id && now - conn_last_heard(c->conn) >= silence && now - c->asked_at >= step) {
         disconnect(c, ECP_ETIMEOUT, "nothing was heard from the server for a lease term");
         return;
     }
-    if (!asked && now - heard >= c->lease / 4) {
-        c->pinged = now;
+    /* What is heard does not renew the lease, only answers do; and slow ones renew it little. */
+    if (!c->asked_id && now - c->renewed >= step) {
         c->round_trips++;
-        send_empty(c, MSG_PING, ++c->last_id);
+        begin_asking(c);
+        client_send_empty(c, MSG_PING, c->asked_id);
     }
-    set_timer(c, c->lease / 3, keep_alive);
+    set_timer(c, c->asked_id ? step / 2 : c->renewed + step - now, keep_alive);
 }
 
 static void try_timed_out(void *cookie)
@@ -227,7 +246,12 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
                               .version_max = PROTOCOL_MAX,
                               .namespace = slice_str(c->config.namespace),
                               .program = slice_str(c->config.program)};
-    size_t mark = frame_begin(&c->out, MSG_HELLO, ++c->last_id);
+    if (c->session && client_lease_lose(c)) {
+        hello.resume_session = c->session;
+        hello.resume_secret = c->secret;
+    }
+    begin_asking(c);
+    size_t mark = frame_begin(&c->out, MSG_HELLO, c->asked_id);
     msg_put_hello(&c->out, &hello);
     frame_end(&c->out, mark);
     client_flush(c);
@@ -272,7 +296,7 @@ void client_free(struct client *c)
         network_connect_cancel(c->network, c->connecting);
     if (c->conn) {
         if (c->state == CLIENT_NORMAL)
-            send_empty(c, MSG_BYE, 0);
+            client_send_empty(c, MSG_BYE, 0);
         conn_close_after_flush(c->conn);
     }
     client_queue_free(c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the client's half: call.c makes calls, client_queue.c keeps them, client.c is the
- * session they go over. */
+ * session they go over, client_lease.c its lease. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -29,6 +29,7 @@ struct call {
     struct call *chain; /* in client->table, while in client->sent */
     uint64_t id;        /* of the frame; a new one each time it is sent */
     uint64_t sequence;  /* updates: given when sent */
+    uint64_t sent_at;   /* loop_now */
     int error;          /* in client->ending: what done is told */
     union {
         call_pages_fn *pages;
@@ -53,11 +54,19 @@ struct client {
     void *connecting;       /* handle of network_connect, or NULL */
     struct conn *conn;      /* in CLIENT_GREETING and CLIENT_NORMAL */
     uint64_t backoff;       /* ns, of the last wait between tries; 0: none yet */
-    uint64_t lease;         /* ns */
-    uint64_t pinged;        /* loop_now of the last keepalive */
+    uint64_t asked_id;      /* of HELLO or the keepalive, while it has no answer; 0 */
+    uint64_t asked_at;      /* loop_now when it was sent */
     uint64_t last_sequence; /* of the updates sent in this session */
     uint64_t last_id;
     uint64_t round_trips;
+    uint64_t session, secret; /* of the last WELCOME; 0 before */
+    uint64_t term;            /* ns, of the lease */
+    uint64_t renewed;         /* loop_now when the newest request with an answer was sent */
+    uint64_t lease_end;       /* loop_now; what renewed and term make it; 0: none */
+    bool holding;             /* leased pages came since lease_lost was called */
+    /* Serial numbers of invalidations, as the user sees them, go on from session to session: the
+     * server's and serial_base. So those up to serial_base belong to earlier sessions. */
+    uint64_t serial_base, serial_last;
     size_t updates, update_bytes;    /* pending */
     struct loop_event *timer;        /* of the state: try given up, next try, or keepalive */
     struct loop_event *pump_event;   /* sends what waits */
@@ -103,5 +112,20 @@ void client_flush(struct client *client);
 void client_unsend(struct client *client);
 /* Every call that waits ends with error. */
 void client_end_waiting(struct client *client, int error);
+/* A frame without payload, at once. */
+void client_send_empty(struct client *client, uint16_t type, uint64_t id);
+
+/* ---- client_lease.c ---- */
+
+/* A new session. */
+void client_lease_begin(struct client *client, const struct msg_welcome *m);
+/* Calls lease_lost; what it says. It may cancel calls. */
+bool client_lease_lose(struct client *client);
+/* A request sent then was answered. May call lease_lost, which may cancel calls. */
+void client_lease_renew(struct client *client, uint64_t sent_at);
+/* Notes that pages came; takes the numbers from those whose lease has run out by now. */
+void client_lease_pages(struct client *client, struct page *pages, size_t count);
+/* MSG_INVALIDATE: 0, or ECP_EPROTO when malformed. */
+int client_invalidate(struct client *client, const struct frame *frame);
 
 #endif

@@ -163,6 +163,7 @@ void client_unsend(struct client *c)
 static void put_call(struct client *c, struct call *call)
 {
     call->id = ++c->last_id;
+    call->sent_at = loop_now(c->loop);
     size_t mark = frame_begin(&c->out, call->kind->request, call->id);
     size_t at = c->out.len;
     buf_append(&c->out, call->payload, call->len);
@@ -179,6 +180,12 @@ void client_flush(struct client *c)
 {
     if (c->out.len)
         conn_send(c->conn, &c->out);
+}
+
+void client_send_empty(struct client *c, uint16_t type, uint64_t id)
+{
+    frame_end(&c->out, frame_begin(&c->out, type, id));
+    client_flush(c);
 }
 
 static void pump_now(struct client *c)

@@ -73,7 +73,7 @@ int msg_get_welcome(struct slice payload, struct msg_welcome *m)
     m->last_sequence = get_u64(&r);
     m->server = get_bytes16(&r);
     skip_options(&r);
-    if (!reader_at_end(&r) || m->version == 0 || m->server.len > NAME_MAX_LEN)
+    if (!reader_at_end(&r) || m->version == 0 || m->session == 0 || m->server.len > NAME_MAX_LEN)
         return ECP_EPROTO;
     return 0;
 }

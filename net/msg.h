@@ -59,8 +59,8 @@ void msg_put_hello(struct buf *out, const struct msg_hello *m);
 int msg_get_hello(struct slice payload, struct msg_hello *m);
 
 struct msg_welcome {
-    uint16_t version; /* the one chosen */
-    uint64_t session;
+    uint16_t version;       /* the one chosen */
+    uint64_t session;       /* never 0 */
     uint64_t secret;        /* proves the session when resuming */
     uint64_t instance;      /* changes when the server restarts */
     uint32_t lease_ms;      /* lease term */

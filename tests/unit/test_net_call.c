@@ -28,7 +28,8 @@ static void reply(const struct frame *f, uint16_t type)
 {
     struct buf b = {0};
     size_t mark = frame_begin(&b, type, f->id);
-    struct msg_welcome w = {.version = 1, .lease_ms = 600, .server = slice_str("fake")};
+    struct msg_welcome w = {
+        .version = 1, .session = 1, .lease_ms = 600, .server = slice_str("fake")};
     struct msg_error e = {.code = (uint16_t)refuse, .text = slice_str("1 to 1 here")};
     struct msg_nodes_writer nodes;
     if (type == MSG_WELCOME)

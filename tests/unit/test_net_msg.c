@@ -107,7 +107,8 @@ Test(net_msg, requests)
     msg_put_node(&b, &bad);
     cr_assert_eq(decode_message(MSG_NODE, buf_slice(&b)), ECP_EINVAL);
     b.len = 0;
-    struct msg_read two = {key_slice(&g), slice_of("\x80\x80", 2), false, 0, 0, 0, 0, 0, false, false};
+    struct msg_read two = {key_slice(&g), slice_of("\x80\x80", 2), false, 0, 0, 0, 0, 0, false,
+                           false};
     msg_put_read(&b, &two);
     cr_assert_eq(decode_message(MSG_READ, buf_slice(&b)), ECP_EINVAL, "two levels are not one");
     buf_free(&b);
@@ -268,7 +269,8 @@ Test(net_msg, touches)
     struct touch touches[] = {{TOUCH_PAGES, {0}}, {TOUCH_ENTRY, key_slice(&k)}};
     msg_put_touches(&b, touches, 2);
     cr_assert_eq(count_touches(buf_slice(&b)), 2);
-    cr_assert_eq(decode_message(MSG_INVALIDATE, slice_of(NULL, 0)), ECP_EPROTO, "none is malformed");
+    cr_assert_eq(decode_message(MSG_INVALIDATE, slice_of(NULL, 0)), ECP_EPROTO,
+                 "none is malformed");
     for (size_t len = 1; len < b.len; len++)
         cr_assert_eq(count_touches(slice_of(b.data, len)), len == 3 ? 1 : -1, "cut to %zu", len);
     b.data[0] = TOUCH_KIND_END;
