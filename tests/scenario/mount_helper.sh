@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # ecpfs as mount(8) calls it: the helper's own argument order and flags, then mount, fstab and umount.
 # A mount namespace of its own, so that root can cover /sbin, the only place mount(8) looks in.
-if [ "$(id -u)" -eq 0 ] && [ -z "${PRIVATE_MOUNTS:-}" ]; then
+if [ "$(id -u)" -eq 0 ] && [ -z "${PRIVATE_MOUNTS:-}" ] && unshare --mount true; then
     PRIVATE_MOUNTS=1 exec unshare --mount "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
 need_fuse
+[ "$(id -u)" -ne 0 ] || [ -n "${PRIVATE_MOUNTS:-}" ] || fail "root without mount namespaces (CAP_SYS_ADMIN)"
 
 start_ecpd --listen "unix:$dir/a,b c"
 node_set '^R(1)' one
