@@ -168,26 +168,37 @@ static size_t top_of(const struct passage *w)
     return w->values && globals < files ? globals : files;
 }
 
-/* Touches the ancestors from the one that stays down to the parent. */
+/*
+ * Touches the ancestors from the one that stays down to the parent, but for those that the chain
+ * before this one touched.
+ */
 static void touch_ancestors(struct plan *p, const struct passage *w)
 {
     struct slice parent = key_parent(w->key);
     const struct proof *proof = &w->proof[w->values ? VIEW_GLOBALS : VIEW_FILES];
-    size_t at = top_of(w);
+    size_t top = top_of(w), at = top, common = p->has_chain ? key_common(parent, p->chain) : 0;
     bool shared = w->arrives && (proof->len || proof->below);
-    if (p->has_chain && slice_equal(parent, p->chain) &&
-        (at > p->chain_at || (at == p->chain_at && (shared || !p->chain_shared))))
-        return;
+    if (p->has_chain && common >= top &&
+        (top > p->chain_at || (top == p->chain_at && (shared || !p->chain_shared)))) {
+        shared = top == p->chain_at && p->chain_shared;
+        at = common + key_level_len(parent, common);
+        if (common == parent.len)
+            at = w->key.len;
+    }
+    for (; at <= parent.len; at += key_level_len(w->key, at))
+        push(p, slice_of(w->key.data, at), false, shared && at == top);
     p->chain = parent;
-    p->chain_at = at;
+    p->chain_at = top;
     p->chain_shared = shared;
     p->has_chain = true;
-    for (;; at += key_level_len(w->key, at)) {
-        push(p, slice_of(w->key.data, at), false, shared);
-        if (at == parent.len)
-            return;
-        shared = false;
-    }
+}
+
+/* A removal of which every ancestor but the parent has been touched, and the parent will be. */
+static bool no_need_to_look(const struct plan *p, const struct passage *w)
+{
+    struct slice parent = key_parent(w->key);
+    return !w->arrives && p->has_chain && p->chain_at == 0 && !p->chain_shared &&
+           key_common(parent, p->chain) >= key_parent(parent).len;
 }
 
 /* Nothing to the left can keep more ancestors out. */
@@ -201,9 +212,13 @@ static bool settled(const struct passage *w)
 static int look_around(struct plan *p, struct passage *w, int error, struct slice found,
                        struct slice bytes)
 {
-    if (error == 0)
-        error = look(p, w, found, bytes, p->ops->next);
     if (error && error != ECP_ENOENT)
+        return error;
+    if (no_need_to_look(p, w)) {
+        touch_ancestors(p, w);
+        return 0;
+    }
+    if (error == 0 && (error = look(p, w, found, bytes, p->ops->next)))
         return error;
     if (!settled(w)) {
         error = view_before(p->ops, p->cursor, w->key, &found, &bytes);

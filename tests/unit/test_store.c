@@ -42,6 +42,9 @@ static void directory_cases(struct fix *f)
     SET("A/d/x", "1");
     IS(op(f, UPDATE_KILL, 0, UPDATE_KEEP_DIR, "A/d/x", ""), 0);
     cr_assert_eq(node_of(f, "A/d").flags, NODE_DIR);
+    SET("A/e/x", "1");
+    IS(op(f, UPDATE_MOVE, 0, UPDATE_KEEP_DIR, "A/e/x", "A/f"), 0);
+    cr_assert_eq(node_of(f, "A/e").flags, NODE_DIR);
     IS(op(f, UPDATE_RMDIR, 0, 0, "A/none", ""), ECP_ENOENT);
     SET("A/v", "1");
     IS(op(f, UPDATE_RMDIR, 0, 0, "A/v", ""), ECP_ENOTDIR);
