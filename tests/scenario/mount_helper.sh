@@ -3,7 +3,9 @@
 # ecpfs as mount(8) calls it: the helper's own argument order and flags, then mount, fstab and umount.
 # A mount namespace of its own, so that root can cover /sbin, the only place mount(8) looks in.
 if [ "$(id -u)" -eq 0 ] && [ -z "${PRIVATE_MOUNTS:-}" ] && unshare --mount true; then
-    PRIVATE_MOUNTS=1 exec unshare --mount "$0" "$@"
+    # Not with the mounts of tests that run beside this one: their copies would keep them from ending.
+    PRIVATE_MOUNTS=1 exec unshare --mount \
+        sh -c 'umount --lazy --all --types fuse.ecpfs; exec "$0" "$@"' "$0" "$@"
 fi
 . "$(dirname "$0")/lib.sh"
 need_fuse
