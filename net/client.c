@@ -54,6 +54,14 @@ static uint64_t keepalive_time(const struct client *c)
     return c->term / 3 > KEEPALIVE_MIN ? c->term / 3 : KEEPALIVE_MIN;
 }
 
+static void arm_keepalive(struct client *c)
+{
+    uint64_t now = loop_now(c->loop), due = c->renewed + keepalive_time(c);
+    if (c->asked_id) /* to see whether the server has gone silent */
+        due = now + keepalive_time(c) / 2;
+    set_timer(c, due > now ? due - now : 0, keep_alive);
+}
+
 /* HELLO or a keepalive is about to be sent. */
 static void begin_asking(struct client *c)
 {
@@ -117,7 +125,7 @@ static void welcomed(struct client *c, const struct frame *frame)
     c->last_sequence = 0;
     c->backoff = 0;
     conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
-    set_timer(c, keepalive_time(c), keep_alive);
+    arm_keepalive(c);
     set_state(c, CLIENT_NORMAL, 0, NULL);
     client_pump(c);
 }
@@ -144,6 +152,7 @@ static void answered(struct client *c, const struct frame *frame)
     } else if (frame->id == c->asked_id) {
         c->asked_id = 0;
         client_lease_renew(c, c->asked_at);
+        arm_keepalive(c);
     }
     if (!call) /* a keepalive, or cancelled */
         return;
@@ -222,7 +231,7 @@ static void keep_alive(void *cookie)
         begin_asking(c);
         client_send_empty(c, MSG_PING, c->asked_id);
     }
-    set_timer(c, c->asked_id ? step / 2 : c->renewed + step - now, keep_alive);
+    arm_keepalive(c);
 }
 
 static void try_timed_out(void *cookie)
