@@ -60,7 +60,7 @@ struct client *client_new(struct loop *loop, struct network *network,
                           const struct client_config *config);
 
 /* Says BYE, ends every call with ECP_ECANCELED without calling done, frees. Pending updates must
- * have been waited for. */
+ * have been waited for, and nothing may serve leased pages any more: BYE ends their leases. */
 void client_free(struct client *client);
 
 enum client_state client_state(const struct client *client);
