@@ -201,6 +201,14 @@ int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum
 int names_resolve_change(struct fs *fs, const struct inode *dir, const char *name,
                          enum inode_kind *kind, struct key *key, struct buf *text);
 
+/*
+ * The continued component that ends where the bytes `text` of some longer subscript end and begins
+ * at offset `at`. out: NAME_MAX_LEN bytes. Returns its length; 0 when no name is cut like that.
+ */
+size_t names_more(struct slice text, size_t at, char *out);
+/* Whether a component of this subscript's name begins at offset `at`. */
+bool names_boundary(struct slice subscript, size_t at);
+
 /* ---- control.c: the directory .ecp ---- */
 #define CONTROL_DIR   ".ecp"
 #define CONTROL_STATS "stats" /* lines of `name value` */

@@ -66,22 +66,16 @@ static size_t local_name(const struct inode *dir, const struct inode *in, char *
         if (!slice_equal(key_slice(&in->key), key_slice(&dir->key)) || sub.len <= from ||
             !slice_has_prefix(sub, buf_slice(&dir->text)))
             return 0;
-    } else {
-        if (in->kind != INODE_FILE ||
-            !slice_equal(key_parent(key_slice(&in->key)), key_slice(&dir->key)))
-            return 0;
-        n = key_decode_level(key_last(key_slice(&in->key)), dir->key.len == 0, bytes);
-        sub = slice_of(bytes, n < 0 ? 0 : (size_t)n);
-        if (n < 0 || (from && !slice_has_prefix(sub, buf_slice(&dir->text))))
-            return 0;
+        return names_more(sub, from, out);
     }
+    if (in->kind != INODE_FILE ||
+        !slice_equal(key_parent(key_slice(&in->key)), key_slice(&dir->key)))
+        return 0;
+    n = key_decode_level(key_last(key_slice(&in->key)), dir->key.len == 0, bytes);
+    sub = slice_of(bytes, n < 0 ? 0 : (size_t)n);
+    if (n < 0 || !slice_has_prefix(sub, buf_slice(&dir->text)) || !names_boundary(sub, from))
+        return 0;
     len = name_encode(sub, from, out, &covered, &continued);
-    if (in->kind == INODE_MORE) {
-        /* What follows is not known: the whole rest is one component, and it is continued. */
-        if (from + covered == sub.len && !continued && len < NAME_MAX_LEN)
-            out[len++] = '%';
-        return len;
-    }
     return continued ? 0 : len;
 }
 
@@ -119,21 +113,17 @@ bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry 
 {
     uint8_t bytes[SUBSCRIPT_MAX_LEN];
     int n = key_decode_level(e->sub, dir->key.len == 0, bytes);
-    size_t from = 0, covered = 0, len, at = dir->kind == INODE_MORE ? dir->text.len : 0;
+    size_t covered = 0, len, at = dir->kind == INODE_MORE ? dir->text.len : 0;
     struct slice sub = slice_of(bytes, n < 0 ? 0 : (size_t)n);
     char name[NAME_MAX_LEN];
-    bool continued = true;
+    bool continued;
     struct key key = dir->key;
 
     if (n < 0)
         return true;
     if (at && !slice_has_prefix(sub, buf_slice(&dir->text)))
         return false;
-    while (continued && from < at) {
-        name_encode(sub, from, name, &covered, &continued);
-        from += covered;
-    }
-    if (from != at || (at && !continued))
+    if (!names_boundary(sub, at))
         return true;
     len = name_encode(sub, at, name, &covered, &continued);
     if (listed_before(l, slice_of(name, len)))

@@ -42,19 +42,12 @@ static bool more_seen(struct op *op, const struct page *page, bool *beyond)
 
     for (size_t i = 0; i < page->count; i++) {
         int n = key_decode_level(page->entries[i].sub, op->key.len == 0, bytes);
-        char out[NAME_MAX_LEN];
-        size_t from = 0, covered;
-        bool continued = true;
 
         if (n < 0 || !slice_has_prefix(slice_of(bytes, (size_t)n), prefix)) {
             *beyond = true;
             return false;
         }
-        while (continued && from < prefix.len) {
-            name_encode(slice_of(bytes, (size_t)n), from, out, &covered, &continued);
-            from += covered;
-        }
-        if (continued && from == prefix.len)
+        if (names_boundary(slice_of(bytes, (size_t)n), prefix.len))
             return true;
     }
     return false;

@@ -11,37 +11,36 @@ static bool reserved(const struct inode *dir, const char *name)
     return dir->key.len == 0 && strcmp(name, ".locks") == 0;
 }
 
-/* A continued component covers bytes that depend on whether the next one needs an escape: try both.
+/* A continued component covers bytes that depend on whether what follows needs an escape: try both.
  */
-static bool more_canonical(struct slice before, struct slice name)
+size_t names_more(struct slice text, size_t at, char *out)
 {
     static const char fillers[] = {'a', '\1'};
     struct buf full = {0};
-    bool ok = false;
+    size_t len = 0;
+    bool found = false;
 
-    for (size_t i = 0; i < sizeof(fillers) && !ok; i++) {
-        char out[NAME_MAX_LEN];
-        uint8_t rest[NAME_MAX_LEN];
-        size_t from = 0, covered = 0, len = 0;
+    for (size_t i = 0; i < sizeof(fillers) && !found; i++) {
+        uint8_t rest[2 * NAME_MAX_LEN];
+        size_t from = 0, begin = 0, covered = 0;
         bool continued = true;
 
         buf_clear(&full);
-        buf_append_slice(&full, before);
+        buf_append_slice(&full, text);
         memset(rest, fillers[i], sizeof(rest));
         buf_append(&full, rest, sizeof(rest));
-        buf_append(&full, rest, sizeof(rest));
-        while (continued && from < before.len) {
+        while (continued && from < text.len) {
+            begin = from;
             len = name_encode(buf_slice(&full), from, out, &covered, &continued);
             from += covered;
         }
-        ok = continued && from == before.len && slice_equal(slice_of(out, len), name);
+        found = continued && from == text.len && begin == at;
     }
     buf_free(&full);
-    return ok;
+    return found ? len : 0;
 }
 
-/* The subscript's earlier components must be cut where this directory was. */
-static bool boundary(struct slice subscript, size_t at)
+bool names_boundary(struct slice subscript, size_t at)
 {
     char out[NAME_MAX_LEN];
     size_t from = 0, covered;
@@ -51,7 +50,7 @@ static bool boundary(struct slice subscript, size_t at)
         name_encode(subscript, from, out, &covered, &continued);
         from += covered;
     }
-    return from == at && (at == 0 || continued);
+    return from == at && continued;
 }
 
 /* In the control directory, or that directory in the root. */
@@ -99,13 +98,16 @@ int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum
     buf_append_slice(text, buf_slice(&dir->text));
     buf_append(text, bytes, (size_t)n);
     if (continued) {
+        char out[NAME_MAX_LEN];
         *kind = INODE_MORE;
         if (text->len > SUBSCRIPT_MAX_LEN)
             return ECP_EKEYLONG;
-        return more_canonical(buf_slice(text), component) ? 0 : ECP_ENOENT;
+        return slice_equal(slice_of(out, names_more(buf_slice(text), from, out)), component)
+                   ? 0
+                   : ECP_ENOENT;
     }
     *kind = INODE_FILE;
-    if (!boundary(buf_slice(text), from) || !name_canonical(buf_slice(text), from, component))
+    if (!names_boundary(buf_slice(text), from) || !name_canonical(buf_slice(text), from, component))
         error = ECP_ENOENT;
     if (!error)
         error = key_append(key, buf_slice(text));

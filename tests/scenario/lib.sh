@@ -158,6 +158,9 @@ cleanup() {
     trap '' INT TERM HUP
     trap - EXIT
     cd /
+    for pid in "${pids[@]:+${pids[@]}}"; do
+        kill -CONT "$pid" 2>/dev/null # a stopped server would keep a mount busy
+    done
     for point in "$dir"/mnt/*; do
         mounted "$point" && { unmount "$point" || umount -l "$point" || fusermount3 -uz "$point"; } \
             2>/dev/null

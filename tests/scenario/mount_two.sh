@@ -24,6 +24,17 @@ sees reads two "$a/D/1"
 printf 'longer than before' >"$a/D/1"
 sees reads 'longer than before' "$b/D/1"
 
+# Empty ones too, and any mount may remove them.
+mkdir -p "$a/EMPTY/below" || fail mkdir
+sees test -d "$b/EMPTY/below"
+assert_eq '' "$(ls -A "$b/EMPTY/below")" "an empty directory of another mount"
+rmdir "$b/EMPTY" 2>/dev/null && fail "rmdir of a directory with an empty directory"
+rmdir "$b/EMPTY/below" || fail "rmdir of another mount's directory"
+sees absent "$a/EMPTY/below"
+test -d "$a/EMPTY" || fail "the directory above went along"
+assert_eq 0 "$(ecp data '^EMPTY')" "an empty directory is no node"
+rmdir "$a/EMPTY" || fail rmdir
+
 # Unlinking the last child keeps the directory, until rmdir.
 ecp set '^IMPLIED(1)' x || fail set
 sees test -d "$a/IMPLIED"
@@ -36,10 +47,20 @@ sees absent "$a/IMPLIED"
 # A leaf that gets children becomes a directory.
 printf leaf >"$a/LEAF"
 sees reads leaf "$b/LEAF"
+exec 6<"$a/LEAF" 7>>"$b/LEAF"
 ecp set '^LEAF("child")' below || fail set
 sees test -d "$b/LEAF"
 sees reads leaf "$b/LEAF/.value"
 sees reads below "$a/LEAF/child"
+
+assert_fails "reading through a handle of the file that was" cat <&6
+assert_said 'stale'
+printf more >&7
+exec 6<&- 7>&-
+assert_eq leaf "$(node_get '^LEAF')" "a handle of the file that was writes nothing"
+rm -r "$b/LEAF/child" || fail rm
+sees test -d "$a/LEAF"
+reads leaf "$a/LEAF/.value" || fail "its value stays in the directory"
 
 # Appenders on both mounts lose no line.
 mkdir "$a/LOG"
@@ -55,6 +76,17 @@ wait $p2 || fail "append on b"
 assert_eq 400 "$(ecp get '^LOG("x")' | grep -c '^[ab] [0-9]*$')" "lines of both appenders"
 assert_eq 400 "$(sort -u "$a/LOG/x" | wc -l)" "no line twice"
 cmp <(seq 200) <(sed -n 's/^a //p' "$b/LOG/x") || fail "the order of one appender's lines"
+
+# Also when both create the file.
+for i in $(seq 40); do
+    echo a >>"$a/LOG/r$i" &
+    p1=$!
+    echo b >>"$b/LOG/r$i" &
+    wait $p1 && wait $! || fail "append that creates"
+done
+for i in $(seq 40); do
+    assert_eq 'a b' "$(sort "$a/LOG/r$i" | paste -sd ' ')" "lines of two that created r$i"
+done
 
 # O_EXCL: of two, exactly one wins.
 mkdir "$a/RACE"
@@ -115,8 +147,11 @@ exec 7>&-
 # Renames of whole subtrees.
 mkdir -p "$a/MV/from/deep"
 echo y >"$a/MV/from/deep/1"
+exec 6<"$b/MV/from/deep/1"
 mv "$b/MV/from" "$b/MV/to" || fail "mv"
 sees reads y "$a/MV/to/deep/1"
+assert_eq y "$(cat <&6)" "a handle moves along"
+exec 6<&-
 sees absent "$a/MV/from"
 
 unmount_ecpfs a "$a_pid"
