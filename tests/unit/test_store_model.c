@@ -385,7 +385,11 @@ static void random_update(struct fix *f, struct random_batch *b, size_t i)
                                 UPDATE_MOVE,  UPDATE_APPEND, UPDATE_INCREMENT, UPDATE_MOVE};
     struct update *u = &b->updates[i];
     random_key(f, &b->keys[i]);
-    *u = (struct update){.kind = kinds[below(f, 12)], .key = key_slice(&b->keys[i])};
+    *u = (struct update){.kind = kinds[below(f, 12)]};
+    for (size_t k = 0; k < model_count && u->kind == UPDATE_RMDIR; k++)
+        if (model[k].flags == NODE_DIR && below(f, 2))
+            key_copy(&b->keys[i], key_slice(&model[k].key));
+    u->key = key_slice(&b->keys[i]);
     u->cond = below(f, 3) ? COND_NONE : below(f, COND_END);
     u->flags = below(f, 2) ? below(f, UPDATE_FLAGS_ALL + 1) : 0;
     if (u->kind != UPDATE_MOVE)
@@ -424,7 +428,7 @@ static void random_cases(struct fix *f)
         for (size_t k = 0; k < b.count; k++)
             random_update(f, &b, k);
         int error = run(f, b.updates, b.count);
-        uint64_t stamp = error ? 0 : f->result.stamp;
+        uint64_t stamp = error ? UINT64_MAX : f->result.stamp;
         cr_assert_eq(error, m_batch(b.updates, b.count, stamp, &at), "%d: %s", i,
                      error_name(error));
         if (error)
