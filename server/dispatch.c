@@ -25,8 +25,29 @@ static int serve_pong(struct session *session, const struct frame *frame)
 
 static int serve_bye(struct session *session, const struct frame *frame)
 {
+    session->released = true;
     session_end(session, true);
     return 0;
+}
+
+static int serve_invalidated(struct session *session, const struct frame *frame)
+{
+    int error = session->holder ? lease_answered(session->holder, frame->id) : ECP_EPROTO;
+
+    session_flow(session);
+    return error;
+}
+
+static int serve_release(struct session *session, const struct frame *frame)
+{
+    struct reader r = reader_of(frame->payload);
+    uint64_t number;
+    int error;
+
+    while ((error = msg_get_release(&r, &number)) == 0)
+        if (session->holder)
+            lease_release(session->holder, number);
+    return error == ECP_ENOENT ? 0 : error;
 }
 
 static int serve_space(struct session *session, const struct frame *frame)
@@ -51,7 +72,7 @@ static int serve_space(struct session *session, const struct frame *frame)
 
 struct service {
     int (*serve)(struct session *session, const struct frame *frame);
-    bool answers; /* the request needs an id */
+    bool answers; /* the frame needs an id */
     bool empty;   /* has no payload */
 };
 
@@ -66,6 +87,8 @@ static const struct service services[] = {
     [MSG_VALUE] = {serve_value, .answers = true},
     [MSG_SPACE] = {serve_space, .answers = true, .empty = true},
     [MSG_UPDATE] = {serve_update, .answers = true},
+    [MSG_INVALIDATED] = {serve_invalidated, .answers = true, .empty = true},
+    [MSG_RELEASE] = {serve_release},
 };
 
 int dispatch(struct session *session, const struct frame *frame)

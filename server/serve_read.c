@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MSG_READ: a page of children, cut by the budget, and whole pages read ahead after it. */
+/* MSG_READ: a page of children, cut by the budget, and whole pages read ahead after it; each leased
+ * when that was asked for. */
 #include "server/session.h"
 
 #define BUDGET_DEFAULT (64u << 10)
@@ -10,8 +11,11 @@ struct serve_read {
     struct session_read base;
     struct msg_pages_writer writer;
     size_t budget;
-    bool open;  /* a page has begun and not ended */
-    bool ahead; /* the page now written is one read ahead */
+    uint32_t entries;               /* most in the page asked for; 0: any number */
+    bool lease;                     /* pages are to be leased */
+    bool open;                      /* a page has begun and not ended */
+    bool ahead;                     /* the page now written is one read ahead */
+    struct key parent, first, last; /* of the page now written; last: of the entries so far */
 };
 
 static size_t room(const struct serve_read *r)
@@ -28,8 +32,29 @@ static bool read_page(void *cookie, const struct page *page)
     if (r->ahead && page->parent.len + PAGE_HEADER > room(r))
         return false;
     msg_pages_page(&r->writer, page);
+    key_copy(&r->parent, page->parent);
+    key_copy(&r->first, page->first);
     r->open = true;
     return true;
+}
+
+/* Reading and leasing are one turn of the loop: nothing is applied in between. A page without an
+ * entry says something only when it goes to the end. */
+static void page_end(struct serve_read *r, bool to_end)
+{
+    uint64_t lease = 0;
+
+    if (r->lease && (to_end || r->writer.count > 0))
+        lease = lease_grant(session_holder(r->base.session), key_slice(&r->parent),
+                            key_slice(&r->first), key_slice(&r->last), to_end);
+    msg_pages_page_end(&r->writer, to_end, lease);
+    r->open = false;
+    r->ahead = true;
+}
+
+static bool enough(const struct serve_read *r)
+{
+    return !r->ahead && r->entries && r->writer.count >= r->entries;
 }
 
 /* A page read ahead is sent whole or not at all; the one asked for is cut after its first entry. */
@@ -40,16 +65,17 @@ static bool read_entry(void *cookie, const struct entry *entry)
 
     if (!r->open)
         return false;
-    if (first || msg_entry_size(entry) <= room(r)) {
+    if (first || (msg_entry_size(entry) <= room(r) && !enough(r))) {
         msg_pages_entry(&r->writer, entry);
+        key_copy(&r->last, entry->sub);
         return true;
     }
-    if (r->ahead)
+    if (r->ahead) {
         r->base.out.len = r->writer.page_at;
-    else
-        msg_pages_page_end(&r->writer, false, 0);
-    r->open = false;
-    r->ahead = true;
+        r->open = false;
+    } else {
+        page_end(r, false);
+    }
     return false;
 }
 
@@ -58,9 +84,7 @@ static void read_page_end(void *cookie, bool to_end)
     struct serve_read *r = cookie;
 
     if (r->open)
-        msg_pages_page_end(&r->writer, to_end, 0);
-    r->open = false;
-    r->ahead = true;
+        page_end(r, to_end);
 }
 
 static void read_done(void *cookie, int error, bool ended)
@@ -95,6 +119,8 @@ int serve_read(struct session *session, const struct frame *frame)
     r = xcalloc(1, sizeof(*r));
     r->budget = m.budget == 0 ? BUDGET_DEFAULT : m.budget < BUDGET_MAX ? m.budget : BUDGET_MAX;
     session_read_add(session, &r->base, frame->id, r->budget, MSG_PAGES);
+    r->entries = m.entries;
+    r->lease = m.lease;
     msg_pages_begin(&r->writer, &r->base.out);
     request = (struct store_page_request){
         .parent = m.parent,

@@ -1,57 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MSG_UPDATE: a batch is copied to the heap, given to the store, and answered when durable. */
+/* MSG_UPDATE: a batch is copied to the heap, goes its way (serve_batch.c), and is answered. */
 #include <stdlib.h>
-#include "server/session.h"
+#include "server/batch.h"
 
-/* Holds its session: when that has ended, the batch completes and answers nobody. */
-struct serve_update {
-    struct session *session;
-    uint64_t id, sequence;
-    size_t bytes; /* counted in the session's update_bytes */
-    void *payload;
-    struct update *updates; /* slices point into payload */
-    uint32_t count;
-};
-
-static void update_free(struct serve_update *u)
+void batch_free(struct batch *b)
 {
-    free(u->updates);
-    free(u->payload);
-    free(u);
+    free(b->updates);
+    free(b->payload);
+    free(b);
 }
 
-static void update_done(void *cookie, const struct store_result *result)
-{
-    struct serve_update *u = cookie;
-    struct session *session = u->session;
-    struct buf out = {0};
-    size_t mark;
-
-    session->updates--;
-    session->update_bytes -= u->bytes;
-    if (session->state == SESSION_ENDED) {
-        ;
-    } else if (result->error) {
-        session_send_error(session, u->id, result->error, result->failed, "");
-    } else {
-        mark = frame_begin(&out, MSG_APPLIED, u->id);
-        msg_put_applied(&out, u->sequence, result->stamp, result->values, result->count,
-                        NULL, 0);
-        frame_end(&out, mark);
-        session_send(session, &out);
-    }
-    buf_free(&out);
-    update_free(u);
-    session_unref(session);
-}
-
-/* Decodes the batch out of u->payload; *index gets the update at fault. */
-static int update_decode(struct serve_update *u, struct msg_update *m, uint32_t *index)
+/* Decodes the batch out of b->payload; *index gets the update at fault. */
+static int update_decode(struct batch *b, struct msg_update *m, uint32_t *index)
 {
     int error;
 
     for (*index = 0; *index < m->count; (*index)++) {
-        error = msg_get_update_next(m, &u->updates[*index]);
+        error = msg_get_update_next(m, &b->updates[*index]);
         if (error)
             return error;
     }
@@ -64,7 +29,7 @@ static int update_decode(struct serve_update *u, struct msg_update *m, uint32_t 
  */
 int serve_update(struct session *session, const struct frame *frame)
 {
-    struct serve_update *u;
+    struct batch *b;
     struct msg_update m;
     uint32_t index;
     int error = msg_get_update(frame->payload, &m);
@@ -73,30 +38,45 @@ int serve_update(struct session *session, const struct frame *frame)
         return ECP_EPROTO;
     if (m.sequence != session->last_sequence + 1)
         return ECP_EORDER;
-    if (m.count > BATCH_MAX_OPS)
-        return ECP_EPROTO;
     session->last_sequence = m.sequence;
-    u = xcalloc(1, sizeof(*u));
-    u->id = frame->id;
-    u->sequence = m.sequence;
-    u->count = m.count;
-    u->payload = xmemdup(frame->payload.data, frame->payload.len);
-    u->updates = xcalloc(m.count ? m.count : 1, sizeof(*u->updates));
-    u->bytes = frame->payload.len + m.count * sizeof(*u->updates);
-    msg_get_update(slice_of(u->payload, frame->payload.len), &m);
-    error = update_decode(u, &m, &index);
+    b = xcalloc(1, sizeof(*b));
+    b->id = frame->id;
+    b->sequence = m.sequence;
+    b->count = m.count;
+    b->payload = xmemdup(frame->payload.data, frame->payload.len);
+    b->updates = xcalloc(m.count, sizeof(*b->updates));
+    b->bytes = frame->payload.len + m.count * sizeof(*b->updates);
+    msg_get_update(slice_of(b->payload, frame->payload.len), &m);
+    error = update_decode(b, &m, &index);
     if (error) {
-        update_free(u);
+        batch_free(b);
         if (error == ECP_EPROTO)
             return error;
         session_send_error(session, frame->id, error, index, "");
         return 0;
     }
-    u->session = session;
-    session_ref(session);
-    session->updates++;
-    session->update_bytes += u->bytes;
-    store_apply(session->namespace->store, u->updates, u->count, update_done, u);
-    session_flow(session);
+    batch_submit(session, b);
     return 0;
+}
+
+void serve_update_done(struct batch *b, const struct store_result *result)
+{
+    struct session *session = b->session;
+    const struct touch *touches = NULL;
+    struct buf out = {0};
+    size_t mark, count;
+
+    if (session->state == SESSION_ENDED)
+        return;
+    if (result->error) {
+        session_send_error(session, b->id, result->error, result->failed, "");
+        return;
+    }
+    count = lease_recall_own(b->recall, &touches);
+    mark = frame_begin(&out, MSG_APPLIED, b->id);
+    msg_put_applied(&out, b->sequence, result->stamp, result->values, result->count, touches,
+                    count);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server itself: lists of namespaces, listeners and sessions, and the orderly shutdown. */
 #include <stdlib.h>
-#include "server/session.h"
+#include "base/log.h"
+#include "server/batch.h"
 
+#define SHUTDOWN_TAKE  (2 * LOOP_SEC) /* for leases to be given back */
 #define SHUTDOWN_STEP  (10 * LOOP_MS)
 #define SHUTDOWN_FLUSH (2 * LOOP_SEC) /* for the last words to leave, once all is answered */
 
@@ -17,12 +19,14 @@ struct server {
     struct server_limits limits;
     uint64_t instance;
     struct namespace *namespaces;
+    struct backend *backends; /* of the namespaces */
     struct server_listener *listeners;
     struct session *sessions;
     size_t session_count;
     bool stopping;
     struct loop_event *stop_timer;
-    uint64_t flush_until; /* 0 while updates are under way */
+    uint64_t take_until;  /* 0 while updates are under way */
+    uint64_t flush_until; /* 0 while leases are being taken back */
     loop_fn *stop_done;
     void *stop_cookie;
 };
@@ -46,8 +50,10 @@ void server_set_limits(struct server *server, const struct server_limits *limits
         own->max_sessions = 1024;
     if (!own->hello_time)
         own->hello_time = 10 * LOOP_SEC;
+    if (!own->lease_time)
+        own->lease_time = SERVER_LEASE_MS * LOOP_MS;
     if (!own->silence_time)
-        own->silence_time = 3 * SERVER_LEASE_MS * LOOP_MS;
+        own->silence_time = 3 * own->lease_time;
     if (!own->update_bytes)
         own->update_bytes = SERVER_UPDATE_BYTES;
 }
@@ -82,6 +88,52 @@ struct namespace *server_namespace(struct server *server, struct slice name)
     return NULL;
 }
 
+/* The one of the store, referenced by the caller's namespace. */
+static struct backend *backend_of(struct server *server, struct store *store)
+{
+    struct backend *backend = server->backends;
+
+    while (backend && backend->store != store)
+        backend = backend->next;
+    if (backend) {
+        backend->namespaces++;
+        backend->refs++;
+        return backend;
+    }
+    backend = backend_new(server->loop, store);
+    backend->next = server->backends;
+    server->backends = backend;
+    return backend;
+}
+
+/* Batches may still refer to it; leases are none of anybody's business any more. */
+static void backend_leave(struct server *server, struct backend *backend)
+{
+    struct backend **at = &server->backends;
+
+    if (--backend->namespaces == 0) {
+        while (*at != backend)
+            at = &(*at)->next;
+        *at = backend->next;
+        lease_table_remember(backend->leases, NULL, NULL, NULL);
+    }
+    backend_unref(backend);
+}
+
+void server_set_marker(struct server *server, const char *name,
+                       bool (*remember)(void *cookie, uint64_t term), void (*forget)(void *cookie),
+                       void *cookie)
+{
+    struct namespace *ns = server_namespace(server, slice_str(name));
+
+    lease_table_remember(ns->backend->leases, remember, forget, cookie);
+}
+
+void server_set_grace(struct server *server, const char *name, uint64_t time)
+{
+    lease_table_grace(server_namespace(server, slice_str(name))->backend->leases, time);
+}
+
 int server_add_namespace(struct server *server, const char *name, struct store *store,
                          server_space_fn *space, void *cookie)
 {
@@ -92,6 +144,7 @@ int server_add_namespace(struct server *server, const char *name, struct store *
     ns = xcalloc(1, sizeof(*ns));
     ns->name = xstrdup(name);
     ns->store = store;
+    ns->backend = backend_of(server, store);
     ns->space = space;
     ns->cookie = cookie;
     ns->next = server->namespaces;
@@ -99,8 +152,9 @@ int server_add_namespace(struct server *server, const char *name, struct store *
     return 0;
 }
 
-static void namespace_free(struct namespace *ns)
+static void namespace_free(struct server *server, struct namespace *ns)
 {
+    backend_leave(server, ns->backend);
     free(ns->name);
     free(ns);
 }
@@ -121,7 +175,7 @@ void server_remove_namespace(struct server *server, const char *name)
         if (s->namespace == ns)
             session_cut(s, ECP_ENAMESPACE, "the namespace is not served any more");
     }
-    namespace_free(ns);
+    namespace_free(server, ns);
 }
 
 /* ---- Listeners and sessions ---- */
@@ -197,6 +251,21 @@ void server_session_remove(struct server *server, struct session *session)
     server->session_count--;
 }
 
+void server_end_former(struct server *server, uint64_t id, uint64_t secret)
+{
+    for (struct session *s = server->sessions; s; s = s->next) {
+        if (s->id == id && s->secret == secret && s->state == SESSION_NORMAL) {
+            log_info("%s: session ended: its client has begun another", conn_peer(s->conn));
+            s->released = true;
+            session_end(s, false);
+            return;
+        }
+    }
+    for (struct backend *b = server->backends; b; b = b->next)
+        if (lease_end_former(b->leases, id, secret))
+            return;
+}
+
 /* ---- The end ---- */
 
 static bool updates_under_way(const struct server *server)
@@ -207,6 +276,21 @@ static bool updates_under_way(const struct server *server)
     return false;
 }
 
+/* Everything from everyone; true when all have answered. */
+static bool leases_taken(struct server *server)
+{
+    static const struct store_touch all = {.subtree = true};
+    bool ready = true;
+
+    for (struct backend *b = server->backends; b; b = b->next) {
+        if (!b->last)
+            b->last = lease_recall(b->leases, NULL, &all, 1, true, NULL, NULL);
+        ready &= lease_recall_ready(b->last);
+        lease_table_forget(b->leases);
+    }
+    return ready;
+}
+
 /* The connection tells of no flush that was small, so the shutdown looks at it step by step. */
 static void shutdown_step(void *cookie)
 {
@@ -215,13 +299,16 @@ static void shutdown_step(void *cookie)
     struct session *next;
 
     server->stop_timer = NULL;
-    if (!server->flush_until && !updates_under_way(server))
+    if (!server->take_until && !updates_under_way(server))
+        server->take_until = now + SHUTDOWN_TAKE;
+    if (server->take_until && !server->flush_until &&
+        (leases_taken(server) || now >= server->take_until))
         server->flush_until = now + SHUTDOWN_FLUSH;
-    for (struct session *s = server->sessions; s; s = next) {
+    for (struct session *s = server->sessions; server->flush_until && s; s = next) {
         next = s->next;
-        session_leave_step(s, server->flush_until && now >= server->flush_until);
+        session_leave_step(s, now >= server->flush_until);
     }
-    if (server->sessions)
+    if (server->sessions || !server->flush_until)
         server->stop_timer = loop_timer(server->loop, SHUTDOWN_STEP, shutdown_step, server);
     else
         server->stop_done(server->stop_cookie);
@@ -250,7 +337,7 @@ void server_free(struct server *server)
         session_end(server->sessions, false);
     while ((ns = server->namespaces)) {
         server->namespaces = ns->next;
-        namespace_free(ns);
+        namespace_free(server, ns);
     }
     free(server);
 }

@@ -13,7 +13,7 @@
 struct server;
 struct store;
 
-#define SERVER_LEASE_MS     10000 /* lease term, told in WELCOME */
+#define SERVER_LEASE_MS     10000 /* lease term when none is configured */
 #define SERVER_RECOVERY_MS  60000 /* recovery window, told in WELCOME */
 #define SERVER_UPDATE_BYTES (16u << 20)
 
@@ -21,6 +21,7 @@ struct store;
 struct server_limits {
     uint32_t max_sessions; /* connections served at a time; 1024 */
     uint64_t hello_time;   /* ns within which HELLO must come; 10 s */
+    uint64_t lease_time;   /* ns, the lease term of sessions to come; SERVER_LEASE_MS */
     uint64_t silence_time; /* ns of silence after which a session is cut off; 3 lease terms */
     size_t update_bytes;   /* bytes of one session's updates under way; SERVER_UPDATE_BYTES */
 };
@@ -40,6 +41,18 @@ typedef uint64_t server_space_fn(void *cookie);
  */
 int server_add_namespace(struct server *server, const char *name, struct store *store,
                          server_space_fn *space, void *cookie);
+
+/*
+ * Leases outlive a crash of the server, for a term. So that the next start knows, remember is
+ * called before the first lease of the namespace's store is given out, and again when a longer term
+ * (ns) comes into use; it returns true when that will be known after a crash, else nothing is
+ * leased. forget: none is out any more. Both must do until the namespace is removed.
+ */
+void server_set_marker(struct server *server, const char *name,
+                       bool (*remember)(void *cookie, uint64_t term), void (*forget)(void *cookie),
+                       void *cookie);
+/* Updates wait for so many ns, since leases of before the start may still run. */
+void server_set_grace(struct server *server, const char *name, uint64_t time);
 
 /*
  * Sessions of the namespace are told ECP_ENAMESPACE and closed, their reads are cancelled. Updates
@@ -62,7 +75,8 @@ void server_accept(struct server *server, struct stream *stream);
 size_t server_sessions(const struct server *server);
 
 /*
- * Stops listening, drops new requests, answers the updates under way, tells every client
+ * Stops listening, drops new requests, answers the updates under way (which wait for leases at most
+ * a term), takes back all leases as far as that takes no longer than 2 s, tells every client
  * ECP_ESHUTDOWN and closes; then calls done from the loop. Only server_free may follow.
  */
 void server_shutdown(struct server *server, loop_fn *done, void *cookie);

@@ -2,7 +2,9 @@
 /* A session's life: greeting, the limits that keep a bad client from harming others, the end. */
 #include <stdlib.h>
 #include "base/log.h"
-#include "server/session.h"
+#include "server/batch.h"
+
+#define UPDATES_OWING 4 /* times update_bytes that may be under way then */
 
 static void session_frame(void *cookie, const struct frame *frame);
 static void session_closed(void *cookie, int error, const char *why);
@@ -38,6 +40,10 @@ void session_end(struct session *session, bool flush)
         store_read_cancel(session->reads->read);
         session_read_remove(session->reads);
     }
+    batch_drop_all(session);
+    if (session->holder)
+        lease_holder_end(session->holder, session->released);
+    session->holder = NULL;
     loop_cancel(session->loop, session->timer);
     session->timer = NULL;
     if (flush)
@@ -101,6 +107,7 @@ void session_new(struct server *server, struct stream *stream)
     session->server = server;
     session->loop = loop;
     session->refs = 1;
+    TAILQ_INIT(&session->parked);
     session->conn = conn_new(loop, stream, FRAME_MAX_GREETING, &session_events, session);
     server_session_add(server, session);
     if (full)
@@ -137,6 +144,19 @@ bool session_leave_step(struct session *session, bool late)
 
 /* ---- Sending, and back-pressure ---- */
 
+/*
+ * A client that owes an answer to an invalidation is read from for longer: the answer may come
+ * behind updates that wait for another client in the same plight.
+ */
+static bool updates_full(const struct session *session)
+{
+    size_t limit = server_limits(session->server)->update_bytes;
+
+    if (session->holder && lease_owes(session->holder))
+        limit *= UPDATES_OWING;
+    return session->update_bytes >= limit;
+}
+
 void session_flow(struct session *session)
 {
     size_t pending;
@@ -145,8 +165,7 @@ void session_flow(struct session *session)
     if (session->state == SESSION_ENDED)
         return;
     pending = conn_pending(session->conn);
-    pause = session->update_bytes >= server_limits(session->server)->update_bytes ||
-            pending > CONN_OUTPUT_HIGH ||
+    pause = updates_full(session) || pending > CONN_OUTPUT_HIGH ||
             (session->reads && session->read_bytes + pending > CONN_OUTPUT_HIGH);
     if (session->state == SESSION_LEAVING)
         pause = false; /* what comes is dropped, so that closing resets nothing */
@@ -234,6 +253,35 @@ void session_read_done(struct session_read *read, int error)
     buf_free(&out);
 }
 
+/* ---- Leases ---- */
+
+static void invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
+{
+    struct session *session = cookie;
+    struct buf out = {0};
+    size_t mark = frame_begin(&out, MSG_INVALIDATE, serial);
+
+    msg_put_touches(&out, touches, count);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
+struct lease_holder *session_holder(struct session *session)
+{
+    char *name;
+
+    if (!session->holder) {
+        name = xasprintf("session %016llx of %s at %s", (unsigned long long)session->id,
+                         session->program, conn_peer(session->conn));
+        session->holder =
+            lease_holder_new(session->namespace->backend->leases, session->id, session->secret,
+                             session->term, name, invalidate, session);
+        free(name);
+    }
+    return session->holder;
+}
+
 /* ---- Greeting ---- */
 
 static void welcome(struct session *session, uint16_t version)
@@ -244,7 +292,7 @@ static void welcome(struct session *session, uint16_t version)
         .session = session->id,
         .secret = session->secret,
         .instance = server_instance(session->server),
-        .lease_ms = SERVER_LEASE_MS,
+        .lease_ms = (uint32_t)(session->term / LOOP_MS),
         .recovery_ms = SERVER_RECOVERY_MS,
         .server = slice_str("ecpd " PACKAGE_VERSION),
     };
@@ -308,6 +356,9 @@ static void greet(struct session *session, const struct frame *frame)
                          m.namespace.len ? (const char *)m.namespace.data : ""));
         return;
     }
+    if (m.resume_session)
+        server_end_former(session->server, m.resume_session, m.resume_secret);
+    session->term = server_limits(session->server)->lease_time;
     session->id = random_nonzero(session->loop);
     session->secret = random_nonzero(session->loop);
     session->state = SESSION_NORMAL;
@@ -330,7 +381,10 @@ static void session_frame(void *cookie, const struct frame *frame)
     session_ref(session);
     if (session->state == SESSION_GREETING) {
         greet(session, frame);
-    } else if (session->state == SESSION_NORMAL) {
+    } else if (session->state == SESSION_NORMAL ||
+               (session->state == SESSION_LEAVING && frame->type == MSG_INVALIDATED)) {
+        if (session->holder)
+            lease_heard(session->holder, conn_last_heard(session->conn));
         error = dispatch(session, frame);
         if (error)
             session_cut(session, error,

@@ -3,18 +3,25 @@
 #ifndef SERVER_SESSION_H
 #define SERVER_SESSION_H
 
+#include <bsd/sys/queue.h>
 #include "base/buf.h"
 #include "base/error.h"
 #include "net/conn.h"
 #include "net/msg.h"
+#include "server/lease.h"
 #include "server/server.h"
 #include "store/store.h"
+
+struct backend;
+struct batch;
+TAILQ_HEAD(batch_list, batch);
 
 struct namespace
 {
     struct namespace *next;
     char *name;
     struct store *store;
+    struct backend *backend;
     server_space_fn *space;
     void *cookie;
 };
@@ -24,8 +31,8 @@ struct namespace
  *       |                          |                                         ^
  *       +--------------------------+------- bye, lost, cut off --------------+
  *
- * LEAVING drops what comes in and waits for updates to be answered. ENDED has no conn, no reads
- * and is not in the server's list: only updates under way still hold it.
+ * LEAVING drops what comes in (but for INVALIDATED) and waits for updates to be answered. ENDED has
+ * no conn, no reads and is not in the server's list: only updates under way still hold it.
  */
 enum session_state { SESSION_GREETING, SESSION_NORMAL, SESSION_LEAVING, SESSION_ENDED };
 
@@ -50,12 +57,17 @@ struct session {
     struct loop *loop;
     struct loop_event *timer; /* HELLO to come in time; then silence */
     uint64_t id, secret;
-    uint64_t hello_id;      /* the HELLO's request id */
-    uint64_t last_sequence; /* of the last update taken */
-    uint64_t resumed;       /* loop_now() when reading last went on after a pause */
-    size_t updates;         /* under way */
-    size_t update_bytes;    /* heap bytes they hold */
-    size_t read_bytes;      /* sum of `reserved` over reads */
+    uint64_t hello_id;           /* the HELLO's request id */
+    uint64_t last_sequence;      /* of the last update taken */
+    uint64_t resumed;            /* loop_now() when reading last went on after a pause */
+    uint64_t term;               /* of its lease, ns, as told in WELCOME */
+    struct lease_holder *holder; /* from the first page asked for under a lease; else NULL */
+    struct batch_list parked;    /* updates not yet given to the store, in their order */
+    struct batch *unheld;        /* the first of them that does not hold its touches */
+    bool released;               /* its client has said that it serves nothing any more */
+    size_t updates;              /* under way */
+    size_t update_bytes;         /* heap bytes they hold */
+    size_t read_bytes;           /* sum of `reserved` over reads */
     struct session_read *reads;
     bool paused;
     bool told; /* LEAVING: the reason has been sent */
@@ -84,6 +96,9 @@ void session_send(struct session *session, struct buf *frames);
 void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
                         const char *text);
 
+/* The session's leases, made when first wanted. */
+struct lease_holder *session_holder(struct session *session);
+
 /* Looks at the limits again and pauses or resumes reading. */
 void session_flow(struct session *session);
 
@@ -100,6 +115,8 @@ struct loop *server_loop(const struct server *server);
 struct server_limits *server_limits(struct server *server);
 uint64_t server_instance(const struct server *server);
 struct namespace *server_namespace(struct server *server, struct slice name);
+/* A client proves that it serves nothing of an earlier session any more. */
+void server_end_former(struct server *server, uint64_t id, uint64_t secret);
 void server_session_add(struct server *server, struct session *session);
 void server_session_remove(struct server *server, struct session *session);
 
