@@ -87,7 +87,7 @@ struct msg_read {
     uint8_t view;       /* enum view */
     uint32_t max_value; /* largest value to include, bytes */
     uint32_t budget;    /* bytes of reply wanted at most; the server has its own bound too */
-    uint32_t readahead; /* most children of a directory read ahead; 0: none */
+    uint32_t readahead; /* most pages read ahead; 0: none */
     uint32_t entries;   /* most entries of the page asked for; 0: as the budget allows */
     bool lease;         /* pages are to be leased */
     bool onward;        /* reading ahead goes on beyond parent's subtree, in key order */

@@ -11,7 +11,6 @@ struct serve_read {
     struct session_read base;
     struct msg_pages_writer writer;
     size_t budget;
-    uint32_t entries;               /* most in the page asked for; 0: any number */
     bool lease;                     /* pages are to be leased */
     bool open;                      /* a page has begun and not ended */
     bool ahead;                     /* the page now written is one read ahead */
@@ -52,11 +51,6 @@ static void page_end(struct serve_read *r, bool to_end)
     r->ahead = true;
 }
 
-static bool enough(const struct serve_read *r)
-{
-    return !r->ahead && r->entries && r->writer.count >= r->entries;
-}
-
 /* A page read ahead is sent whole or not at all; the one asked for is cut after its first entry. */
 static bool read_entry(void *cookie, const struct entry *entry)
 {
@@ -65,7 +59,7 @@ static bool read_entry(void *cookie, const struct entry *entry)
 
     if (!r->open)
         return false;
-    if (first || (msg_entry_size(entry) <= room(r) && !enough(r))) {
+    if (first || msg_entry_size(entry) <= room(r)) {
         msg_pages_entry(&r->writer, entry);
         key_copy(&r->last, entry->sub);
         return true;
@@ -119,7 +113,6 @@ int serve_read(struct session *session, const struct frame *frame)
     r = xcalloc(1, sizeof(*r));
     r->budget = m.budget == 0 ? BUDGET_DEFAULT : m.budget < BUDGET_MAX ? m.budget : BUDGET_MAX;
     session_read_add(session, &r->base, frame->id, r->budget, MSG_PAGES);
-    r->entries = m.entries;
     r->lease = m.lease;
     msg_pages_begin(&r->writer, &r->base.out);
     request = (struct store_page_request){
@@ -128,7 +121,9 @@ int serve_read(struct session *session, const struct frame *frame)
         .after = m.after,
         .view = m.view,
         .max_value = m.max_value,
+        .entries = m.entries,
         .readahead = m.readahead,
+        .onward = m.onward,
     };
     r->base.read = store_page(session->namespace->store, &request, &read_sink, r);
     return 0;

@@ -48,10 +48,11 @@ struct store_sink {
 
 /*
  * The children of parent from the level `from` on (empty: the first; `after`: excluding from
- * itself), as one page. Then, while readahead is true and the sink accepts pages, the whole pages
- * of child directories of that page, in order, each only if it has at most readahead children (0:
- * none). Values of at most max_value bytes are included. A parent that does not exist yields a page
- * whose self.flags is 0 and no entries.
+ * itself), as one page of at most `entries` entries. Then, while the sink accepts pages, at most
+ * `readahead` whole pages of the directories that come next in key order, which is the order of a
+ * walk: below what of parent the page shows and comes after it; with `onward` beyond parent's
+ * subtree too. Values of at most max_value bytes are included. A parent that does not exist yields
+ * a page whose self.flags is 0 and no entries.
  */
 struct store_page_request {
     struct slice parent;
@@ -59,7 +60,9 @@ struct store_page_request {
     bool after;
     enum view view;
     uint32_t max_value; /* bytes; larger values come without bytes */
-    uint32_t readahead; /* most children of a directory that is read ahead */
+    uint32_t entries;   /* 0: no bound */
+    uint32_t readahead; /* most pages read ahead; 0: none */
+    bool onward;
 };
 struct store_read *store_page(struct store *store, const struct store_page_request *request,
                               const struct store_sink *sink, void *cookie);

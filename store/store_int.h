@@ -58,7 +58,8 @@ struct store_read {
     bool flag; /* backwards, or after */
     uint32_t max_value;
     uint32_t offset;
-    uint32_t readahead;
+    uint32_t readahead, entries;
+    bool onward;
     struct key key;  /* parent, top or the node */
     struct key from; /* level or key */
     /* store_plan */
@@ -72,6 +73,12 @@ struct store_read {
 /* A read that run will do in a later turn; its done is the sink's unless finish is replaced. */
 struct store_read *read_new(struct store *store, read_fn *run, const struct store_sink *sink,
                             void *cookie);
+
+/* Shows one page; most: bound of its entries, 0 for none. */
+typedef int read_page_fn(struct store_read *r, struct slice parent, struct slice from, bool after,
+                         uint32_t most);
+/* Shows the pages of the directories that come after the page asked for. */
+int read_ahead(struct store_read *r, read_page_fn *page);
 
 /* Copies key bytes that the caller has checked; only the length is bounded once more. */
 void read_copy_key(struct key *to, struct slice from);

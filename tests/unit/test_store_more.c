@@ -68,12 +68,44 @@ static void readahead_cases(struct fix *f)
     SET("A/3", "leaf");
     IS(MKDIR("A/4"), 0);
     pages_are(f, "", 0, 100, "1....|");
-    pages_are(f, "", 2, 100, "1....|2..|2|");
+    pages_are(f, "", 1, 100, "1....|2..|");
+    pages_are(f, "", 2, 100, "1....|2..|2...|");
     pages_are(f, "", 3, 100, "1....|2..|2...|2|");
-    pages_are(f, "A/2", 2, 100, "1...|2|");
+    pages_are(f, "A/2", 2, 100, "1...|2...|2|");
     pages_are(f, "", 3, 3, "1...-");
     pages_are(f, "", 3, 5, "1....|2.-");
     pages_are(f, "A/9", 3, 5, "1|");
+}
+
+static void walk_is(struct fix *f, const char *parent, uint32_t entries, bool onward,
+                    const char *wanted)
+{
+    struct key key = K(parent);
+    struct pages p = {.room = 100};
+    struct store_page_request q = {
+        .parent = key_slice(&key), .entries = entries, .readahead = 9, .onward = onward};
+    store_page(f->store, &q, &ahead, &p);
+    test_loop_run(f->loop);
+    cr_assert(p.ended);
+    cr_assert_str_eq(p.text, wanted, "%s: %s, not %s", parent, p.text, wanted);
+}
+
+/* Pages come in the order of a walk, each directory before what is below it. */
+static void walk_cases(struct fix *f)
+{
+    SET("A/1", "both");
+    SET("A/1/x/p/q", "v");
+    SET("A/1/y", "v");
+    SET("A/2/z", "v");
+    SET("A/3", "leaf");
+    SET("B/1", "v");
+    IS(MKDIR("B/2"), 0);
+    walk_is(f, "A/1", 0, false, "2..|3.|4.|");
+    walk_is(f, "A/1", 0, true, "2..|3.|4.|2.|1..|2|");
+    walk_is(f, "A/1/x", 0, true, "3.|4.|2.|1..|2|");
+    walk_is(f, "A", 1, false, "1.-2..|3.|4.|2.|");
+    walk_is(f, "B", 0, true, "1..|2|");
+    walk_is(f, "C", 0, true, "1|");
 }
 
 /* ---- Parts of values ---- */
@@ -255,5 +287,6 @@ Test(store, io_posix)
 }
 
 BOTH(readahead_cases, 64u << 20)
+BOTH(walk_cases, 64u << 20)
 BOTH(value_cases, 64u << 20)
 BOTH(group_cases, 2u << 20)
