@@ -105,19 +105,32 @@ struct loop *test_loop_new(void)
     return &t->loop;
 }
 
+static void run_first(struct test_loop *t)
+{
+    struct loop_event e = *t->events;
+    free(t->events);
+    t->events = e.next;
+    if (t->now < e.at)
+        t->now = e.at;
+    if (e.work)
+        e.work(e.cookie);
+    e.fn(e.cookie);
+}
+
 void test_loop_run(struct loop *loop)
 {
     struct test_loop *t = (struct test_loop *)loop;
-    while (t->events) {
-        struct loop_event e = *t->events;
-        free(t->events);
-        t->events = e.next;
-        if (t->now < e.at)
-            t->now = e.at;
-        if (e.work)
-            e.work(e.cookie);
-        e.fn(e.cookie);
-    }
+    while (t->events)
+        run_first(t);
+}
+
+void test_loop_advance(struct loop *loop, uint64_t time)
+{
+    struct test_loop *t = (struct test_loop *)loop;
+    uint64_t until = t->now + time;
+    while (t->events && t->events->at <= until)
+        run_first(t);
+    t->now = until;
 }
 
 void test_loop_free(struct loop *loop)

@@ -7,6 +7,7 @@
 
 struct loop *test_loop_new(void);
 void test_loop_run(struct loop *loop); /* until nothing is pending; time jumps to timers */
+void test_loop_advance(struct loop *loop, uint64_t time); /* runs what falls due within so many ns */
 void test_loop_free(struct loop *loop);
 
 #endif
