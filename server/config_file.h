@@ -8,6 +8,7 @@
 
 #define CONFIG_SIZE_DEFAULT (UINT64_C(64) << 30) /* bytes a database may grow to */
 #define CONFIG_SIZE_MIN     (UINT64_C(1) << 20)
+#define CONFIG_LEASE_MAX    300 /* seconds */
 
 struct config_database {
     char *name;
@@ -25,6 +26,7 @@ struct config {
     char **listen;
     size_t listen_count;
     uint32_t max_sessions; /* 0: the default */
+    uint32_t lease;        /* term in seconds; 0: the default */
     int log_level;         /* enum log_level */
     struct config_database *databases;
     size_t database_count;

@@ -115,6 +115,7 @@ static void add_namespaces(struct host *host, const struct config *config)
 
         if (server_add_namespace(host->server, name, db->store, host_database_free_space, db) != 0)
             continue; /* is there already */
+        host_database_leases(db, name);
         ns = xcalloc(1, sizeof(*ns));
         ns->name = xstrdup(name);
         ns->database = db;
@@ -169,7 +170,8 @@ static void resize(struct host *host, const struct config *config)
 
 int host_apply(struct host *host, const struct config *config, char **why)
 {
-    struct server_limits limits = {.max_sessions = config->max_sessions};
+    struct server_limits limits = {.max_sessions = config->max_sessions,
+                                   .lease_time = config->lease * LOOP_SEC};
     int error = 0;
 
     *why = NULL;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "server/host_internal.h"
+#include "server/lease_marker.h"
 #include "store/engine_lmdb.h"
 #include "store/io.h"
 #include "store/store.h"
@@ -19,6 +20,28 @@ uint64_t host_database_free_space(void *cookie)
     if (statvfs(db->directory, &st) < 0)
         return UINT64_MAX;
     return (uint64_t)st.f_bavail * st.f_frsize;
+}
+
+static bool remember_leases(void *cookie, uint64_t term)
+{
+    struct host_database *db = cookie;
+
+    return lease_marker_write(db->directory, term);
+}
+
+static void forget_leases(void *cookie)
+{
+    struct host_database *db = cookie;
+
+    lease_marker_remove(db->directory);
+}
+
+void host_database_leases(struct host_database *db, const char *namespace)
+{
+    uint64_t term = lease_marker_read(db->directory, CONFIG_LEASE_MAX * LOOP_SEC);
+
+    server_set_grace(db->host->server, namespace, term);
+    server_set_marker(db->host->server, namespace, remember_leases, forget_leases, db);
 }
 
 static void database_free(struct host_database *db)

@@ -56,6 +56,9 @@ int host_want_database(struct host *host, const struct config_database *want, ch
  * was the last and the host is stopping. */
 void host_database_close(struct host_database *db);
 
+/* Lets the namespace just added know of leases from before, and remember its own. */
+void host_database_leases(struct host_database *db, const char *namespace);
+
 /* server_space_fn; cookie is a struct host_database. */
 uint64_t host_database_free_space(void *cookie);
 

@@ -224,8 +224,8 @@ void lease_table_grace(struct lease_table *t, uint64_t time)
 {
     struct lease_holder *h;
 
-    if (t->former || time == 0)
-        return;
+    if (t->remembered || time == 0)
+        return; /* a table with leases of its own is no new one */
     h = t->former = lease_holder_new(t, 0, 0, time, "a client of before the restart", NULL, NULL);
     t->stats.holders--;
     t->remembered = time;

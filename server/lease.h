@@ -54,7 +54,8 @@ void lease_table_remember(struct lease_table *table, bool (*remember)(void *cook
                           void (*forget)(void *cookie), void *cookie);
 /* At the end: forgets now, if no lease is out. */
 void lease_table_forget(struct lease_table *table);
-/* Leases that an earlier process gave out run for so many ns at most: recalls wait for that. */
+/* Leases that an earlier process gave out run for so many ns at most: recalls wait for that. Only
+ * before the table has given out leases of its own. */
 void lease_table_grace(struct lease_table *table, uint64_t time);
 /* Whether anybody holds or has lately wanted leases, so that recalls should be exact. */
 bool lease_table_wanted(struct lease_table *table);

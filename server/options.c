@@ -24,17 +24,24 @@ static const char usage_text[] =
     "  -c, --config FILE       configuration file, see ecpd(8)\n"
     "  -f, --foreground        do not become a daemon; log to stderr\n"
     "  -s, --size SIZE         most bytes of the default database, like 64G\n"
+    "  -t, --lease SECONDS     how long clients may cache without asking, 1 to 300; default 10\n"
     "  -L, --log-level LEVEL   error, warning, notice, info or debug\n"
     "  -p, --pid-file FILE     file to write the process id to\n"
     "  -h, --help              this text\n"
     "  -V, --version           the version\n";
 
 static const struct option long_options[] = {
-    {"data", required_argument, NULL, 'd'},     {"listen", required_argument, NULL, 'l'},
-    {"config", required_argument, NULL, 'c'},   {"foreground", no_argument, NULL, 'f'},
-    {"size", required_argument, NULL, 's'},     {"log-level", required_argument, NULL, 'L'},
-    {"pid-file", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
+    {"data", required_argument, NULL, 'd'},
+    {"listen", required_argument, NULL, 'l'},
+    {"config", required_argument, NULL, 'c'},
+    {"foreground", no_argument, NULL, 'f'},
+    {"size", required_argument, NULL, 's'},
+    {"log-level", required_argument, NULL, 'L'},
+    {"lease", required_argument, NULL, 't'},
+    {"pid-file", required_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 _Noreturn static void usage_error(const char *format, const char *argument)
@@ -70,6 +77,16 @@ static void add_listen(struct options *o, const char *address)
     free(path);
 }
 
+static unsigned seconds(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end || n < 1 || n > CONFIG_LEASE_MAX)
+        usage_error("a lease is a number of seconds from 1 to 300, not \"%s\"", text);
+    return (unsigned)n;
+}
+
 static void take_option(struct options *o, int letter, const char *argument)
 {
     switch (letter) {
@@ -88,6 +105,9 @@ static void take_option(struct options *o, int letter, const char *argument)
     case 's':
         if (config_parse_size(argument, &o->size) < 0)
             usage_error("\"%s\" is no size (like 512M or 64G, at least 1M)", argument);
+        break;
+    case 't':
+        o->lease = seconds(argument);
         break;
     case 'L':
         o->log_level = log_level_parse(argument);
@@ -114,7 +134,7 @@ void options_parse(struct options *o, int argc, char **argv)
     int letter;
 
     *o = (struct options){.size = CONFIG_SIZE_DEFAULT, .log_level = -1};
-    while ((letter = getopt_long(argc, argv, "d:l:c:fs:L:p:hV", long_options, NULL)) != -1)
+    while ((letter = getopt_long(argc, argv, "d:l:c:fs:t:L:p:hV", long_options, NULL)) != -1)
         take_option(o, letter, optarg);
     if (optind < argc)
         usage_error("unexpected argument \"%s\"", argv[optind]);
@@ -138,6 +158,8 @@ int options_config(const struct options *o, struct config *config, char **why)
         config_add_listen(config, DEFAULT_LISTEN);
     if (o->log_level >= 0)
         config->log_level = o->log_level;
+    if (o->lease)
+        config->lease = o->lease;
     if (config->namespace_count == 0) {
         if (!o->data) {
             *why =

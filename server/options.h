@@ -10,7 +10,8 @@ struct options {
     char *data, *config, *pid_file; /* absolute */
     struct config given;            /* listen addresses of the command line */
     uint64_t size;
-    int log_level; /* -1: not given */
+    unsigned lease; /* seconds; 0: not given */
+    int log_level;  /* -1: not given */
     bool foreground;
 };
 

@@ -51,7 +51,8 @@ int server_add_namespace(struct server *server, const char *name, struct store *
 void server_set_marker(struct server *server, const char *name,
                        bool (*remember)(void *cookie, uint64_t term), void (*forget)(void *cookie),
                        void *cookie);
-/* Updates wait for so many ns, since leases of before the start may still run. */
+/* Updates wait for so many ns, since leases of before the start may still run. Does nothing when the
+ * store is served already and leases are out. */
 void server_set_grace(struct server *server, const char *name, uint64_t time);
 
 /*
