@@ -8,10 +8,10 @@
 
 /* ---- mkdir ---- */
 
-static void mkdir_done(void *cookie, int error, uint64_t stamp)
+static void mkdir_done(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
-    struct node node = {.flags = NODE_DIR, .stamp = stamp, .changed = stamp};
+    struct node node = {.flags = NODE_DIR};
     struct inode *in;
 
     op->call = NULL;
@@ -19,6 +19,7 @@ static void mkdir_done(void *cookie, int error, uint64_t stamp)
         op_error(op, error);
         return;
     }
+    node.stamp = node.changed = applied->stamp;
     in = inode_get(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
     attr_of_node(op->fs, in, &node, &op->st);
     op_entry(op, in, &op->st);
@@ -65,12 +66,12 @@ static bool has_local(struct fs *fs, struct slice key)
     return false;
 }
 
-static void rmdir_done(void *cookie, int error, uint64_t stamp)
+static void rmdir_done(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
     struct inode *in;
 
-    (void)stamp;
+    (void)applied;
     op->call = NULL;
     in = error ? NULL : inode_find(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
     if (in) {
@@ -141,12 +142,12 @@ void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- unlink ---- */
 
-static void unlink_done(void *cookie, int error, uint64_t stamp)
+static void unlink_done(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
     struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), NO_TEXT);
 
-    (void)stamp;
+    (void)applied;
     op->call = NULL;
     if (error == ECP_ENOENT && in && in->fresh)
         error = 0;

@@ -51,14 +51,14 @@ static void flush_drop(struct fs *fs, struct inode *in)
     inode_set_local(fs, in, false);
 }
 
-static void flush_done(void *cookie, int error, uint64_t stamp)
+static void flush_done(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct flush *f = cookie;
     struct fs *fs = f->fs;
     struct inode *in = f->in;
     bool quiet = in->writes == f->writes;
 
-    (void)stamp;
+    (void)applied;
     in->flushing = false;
     if (error) {
         if (STAILQ_EMPTY(&in->waiters))

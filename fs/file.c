@@ -64,11 +64,11 @@ static void create_answer(struct op *op, struct inode *in, const struct node *no
     op->then ? op->then(op) : op_created(op, in, &op->st);
 }
 
-static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
+static void create_exclusive_done(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
 
-    (void)stamp;
+    (void)applied;
     op->call = NULL;
     if (error) {
         op_error(op, error);

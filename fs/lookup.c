@@ -224,11 +224,11 @@ static int check_setattr(const struct fs *fs, const struct inode *in, const stru
     return 0;
 }
 
-static void touched(void *cookie, int error, uint64_t stamp)
+static void touched(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
 
-    (void)stamp;
+    (void)applied;
     op->call = NULL;
     getattr_ask(op, error);
 }

@@ -12,13 +12,13 @@
  * destination. op->other: the destination's directory. Its name, for a scratch file, is in
  * op->bytes.
  */
-static void rename_applied(void *cookie, int error, uint64_t stamp)
+static void rename_applied(void *cookie, int error, const struct upstream_applied *applied)
 {
     struct op *op = cookie;
     struct fs *fs = op->fs;
     struct inode *in, *there;
 
-    (void)stamp;
+    (void)applied;
     op->call = NULL;
     if (error) {
         op_error(op, error);

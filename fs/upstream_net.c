@@ -51,9 +51,12 @@ static struct upstream_call *net_read(struct upstream *up, const struct upstream
     struct call_read_args a = {.parent = args->parent,
                                .from = args->from,
                                .after = args->after,
+                               .lease = args->lease,
+                               .onward = args->onward,
                                .view = VIEW_FILES,
                                .max_value = args->max_value,
                                .budget = args->budget,
+                               .entries = args->entries,
                                .readahead = args->readahead};
 
     c->done.pages = done;
@@ -92,9 +95,12 @@ static struct upstream_call *net_value(struct upstream *up, struct slice key, ui
 static void update_done(void *cookie, int error, const struct call_applied *applied)
 {
     struct upstream_call c = *(struct upstream_call *)cookie;
+    struct upstream_applied a = {0};
 
     free(cookie);
-    c.done.update(c.cookie, error, applied && !error ? applied->stamp : 0);
+    if (!error)
+        a = (struct upstream_applied){applied->stamp, applied->touches, applied->touch_count};
+    c.done.update(c.cookie, error, error ? NULL : &a);
 }
 
 static struct upstream_call *net_update(struct upstream *up, const struct update *updates,
@@ -136,6 +142,40 @@ static bool net_connected(struct upstream *up)
     return client_state(client_of(up)) == CLIENT_NORMAL;
 }
 
+static uint64_t net_lease_end(struct upstream *up)
+{
+    return client_lease_end(client_of(up));
+}
+
+static void net_invalidated(struct upstream *up, uint64_t serial)
+{
+    client_invalidated(client_of(up), serial);
+}
+
+static void net_release(struct upstream *up, const uint64_t *leases, size_t count)
+{
+    client_release(client_of(up), leases, count);
+}
+
+static uint64_t net_round_trips(struct upstream *up)
+{
+    return client_round_trips(client_of(up));
+}
+
+void upstream_net_invalidate(struct upstream *up, uint64_t serial, const struct touch *touches,
+                             size_t count)
+{
+    if (up->events)
+        up->events->invalidate(up->cookie, serial, touches, count);
+    else
+        net_invalidated(up, serial);
+}
+
+bool upstream_net_lease_lost(struct upstream *up)
+{
+    return !up->events || up->events->lease_lost(up->cookie);
+}
+
 static const struct upstream_ops net_ops = {
     .read = net_read,
     .node = net_node,
@@ -144,6 +184,10 @@ static const struct upstream_ops net_ops = {
     .space = net_space,
     .cancel = net_cancel,
     .connected = net_connected,
+    .lease_end = net_lease_end,
+    .invalidated = net_invalidated,
+    .release = net_release,
+    .round_trips = net_round_trips,
 };
 
 struct upstream *upstream_net_new(struct client *client)

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls of the cache: who waits for what; updates and space, which pass through. */
+#include "cache/cache_int.h"
+
+#include <stdlib.h>
+
+static struct cache_call *call_new(struct cache *c, enum call_kind kind, void *cookie)
+{
+    struct cache_call *call = xcalloc(1, sizeof(*call));
+
+    call->cache = c;
+    call->kind = kind;
+    call->cookie = cookie;
+    call->asked = ++c->moment;
+    call->next = c->calls;
+    if (call->next)
+        call->next->prev = call;
+    c->calls = call;
+    return call;
+}
+
+void cache_call_end(struct cache_call *call)
+{
+    struct cache *c = call->cache;
+
+    if (call->load)
+        load_leave(call);
+    loop_cancel(c->loop, call->event);
+    if (call->up_call)
+        c->up->ops->cancel(c->up, call->up_call);
+    if (call->bar)
+        bar_free(c, call->bar);
+    *(call->prev ? &call->prev->next : &c->calls) = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
+    free(call);
+}
+
+/* ---- Reads ---- */
+
+/* An answer was at hand; it may be gone by now. */
+static void at_hand(void *cookie)
+{
+    struct cache_call *call = cookie;
+
+    call->event = NULL;
+    if (!cache_call_answer(call, NULL))
+        load_for(call);
+}
+
+static struct cache_call *start_read(struct cache_call *call, bool found)
+{
+    if (found) {
+        call->event = loop_soon(call->cache->loop, at_hand, call);
+        return call;
+    }
+    call->cache->stats.misses++;
+    load_for(call);
+    return call;
+}
+
+bool cache_call_answer(struct cache_call *call, const struct node *self)
+{
+    struct cache *c = call->cache;
+    struct cache_call was = *call;
+    struct place from = {.sub = key_slice(&was.from), .after = was.after};
+    struct slice key = key_slice(&was.key);
+    uint64_t until;
+
+    if (call->kind == CALL_NODE) {
+        struct node node;
+        if (!cache_find_node(c, key, call->max_value, &node, &until))
+            return false;
+        cache_call_end(call);
+        was.done.node(was.cookie, 0, &node, until);
+    } else {
+        struct page page;
+        if (!cache_find_page(c, key, from, &page, &until))
+            return false;
+        if (self)
+            page.self = *self;
+        cache_call_end(call);
+        was.done.page(was.cookie, 0, &page, until);
+    }
+    return true;
+}
+
+void cache_call_fail(struct cache_call *call, int error)
+{
+    struct cache_call was = *call;
+
+    cache_call_end(call);
+    if (was.kind == CALL_NODE)
+        was.done.node(was.cookie, error, NULL, 0);
+    else
+        was.done.page(was.cookie, error, NULL, 0);
+}
+
+struct cache_call *cache_node(struct cache *c, struct slice key, uint32_t max_value,
+                              cache_node_fn *done, void *cookie)
+{
+    struct cache_call *call = call_new(c, CALL_NODE, cookie);
+    struct node node;
+    uint64_t until;
+
+    key_copy(&call->key, key);
+    call->max_value = max_value;
+    call->done.node = done;
+    return start_read(call, cache_find_node(c, key, max_value, &node, &until));
+}
+
+struct cache_call *cache_page(struct cache *c, struct slice parent, struct slice from, bool after,
+                              cache_page_fn *done, void *cookie)
+{
+    struct cache_call *call = call_new(c, CALL_PAGE, cookie);
+    struct place at = {.sub = from, .after = after};
+    struct page page;
+    uint64_t until;
+
+    key_copy(&call->key, parent);
+    key_copy(&call->from, from);
+    call->after = after;
+    call->done.page = done;
+    return start_read(call, cache_find_page(c, parent, at, &page, &until));
+}
+
+/* ---- Updates ---- */
+
+/* An update that ended so may have been applied, or may yet be. */
+static bool outcome_unknown(int error)
+{
+    return error == ECP_EDISCONNECTED || error == ECP_EPROTO || error == ECP_ETIMEOUT ||
+           error == ECP_ECANCELED || error == ECP_ESHUTDOWN || error == ECP_EIO;
+}
+
+static void update_done(void *cookie, int error, const struct upstream_applied *applied)
+{
+    struct cache_call *call = cookie, was = *call;
+    struct cache *c = call->cache;
+
+    call->up_call = NULL;
+    if (error == 0)
+        recall_own(c, applied->touches, applied->count);
+    else if (outcome_unknown(error))
+        recall_own(c, call->bar->touches, call->bar->count);
+    cache_call_end(call);
+    if (was.done.update)
+        was.done.update(was.cookie, error, error ? 0 : applied->stamp);
+}
+
+struct cache_call *cache_update(struct cache *c, const struct update *updates, size_t count,
+                                cache_update_fn *done, void *cookie)
+{
+    struct cache_call *call = call_new(c, CALL_UPDATE, cookie);
+
+    call->done.update = done;
+    call->bar = bar_new(c, updates, count);
+    call->up_call = c->up->ops->update(c->up, updates, count, update_done, call);
+    return call;
+}
+
+static void orphan_done(void *cookie)
+{
+    struct cache_call *call = cookie;
+
+    call->event = NULL;
+    update_done(call, ECP_ECANCELED, NULL);
+}
+
+/* What the update changes must be heard of. It is not to be sent any more if it was not yet. */
+static void cancel_update(struct cache_call *call)
+{
+    struct cache *c = call->cache;
+
+    call->done.update = NULL;
+    if (cache_connected(c) || !call->up_call)
+        return;
+    c->up->ops->cancel(c->up, call->up_call);
+    call->up_call = NULL;
+    call->event = loop_soon(c->loop, orphan_done, call);
+}
+
+/* ---- Space ---- */
+
+static void space_done(void *cookie, int error, const struct space *space)
+{
+    struct cache_call *call = cookie, was = *call;
+
+    call->up_call = NULL;
+    cache_call_end(call);
+    was.done.space(was.cookie, error, space);
+}
+
+struct cache_call *cache_space(struct cache *c, upstream_space_fn *done, void *cookie)
+{
+    struct cache_call *call = call_new(c, CALL_SPACE, cookie);
+
+    call->done.space = done;
+    call->up_call = c->up->ops->space(c->up, space_done, call);
+    return call;
+}
+
+void cache_cancel(struct cache *c, struct cache_call *call)
+{
+    if (call && call->kind == CALL_UPDATE)
+        cancel_update(call);
+    else if (call)
+        cache_call_end(call);
+}
