@@ -86,6 +86,8 @@ int session_scan_one(struct cli *cli, const struct call_scan_args *args, struct 
 int session_children(struct cli *cli, const struct call_read_args *args,
                      void (*entry)(void *cookie, struct slice level), void *cookie, bool *to_end);
 int session_ping(struct cli *cli);
+/* The server's figures, lines "name value", are appended. */
+int session_stats(struct cli *cli, struct buf *text);
 
 /* ---- dump.c ---- */
 
@@ -115,5 +117,6 @@ int cmd_zwrite(struct cli *cli, int argc, char **argv);
 int cmd_import(struct cli *cli, int argc, char **argv);
 int cmd_export(struct cli *cli, int argc, char **argv);
 int cmd_ping(struct cli *cli, int argc, char **argv);
+int cmd_stats(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -30,6 +30,7 @@ static const struct command {
     {"export", "[REF...] [-o FILE] [--format zwr|go] [--label TEXT]", "write subtrees as text",
      cmd_export},
     {"ping", "[-c COUNT]", "measure round trips to the server", cmd_ping},
+    {"stats", "[MOUNTPOINT]", "print figures of the server, or of a mount", cmd_stats},
 };
 
 static void print_help(FILE *to)

@@ -286,3 +286,20 @@ int session_ping(struct cli *cli)
     session_wait(cli);
     return a.error;
 }
+
+static void on_stats(void *cookie, int error, struct slice text)
+{
+    struct answer *a = cookie;
+    a->error = error;
+    if (!error)
+        buf_append_slice(a->bytes, text);
+    session_wake(a->cli);
+}
+
+int session_stats(struct cli *cli, struct buf *text)
+{
+    struct answer a = {.cli = cli, .bytes = text};
+    call_stats(cli->client, on_stats, &a);
+    session_wait(cli);
+    return a.error;
+}

@@ -308,6 +308,29 @@ struct call *call_space(struct client *client, call_space_fn *done, void *cookie
     return call;
 }
 
+static int stats_answered(struct call *call, struct slice payload)
+{
+    struct slice text;
+    int error = msg_get_stats(payload, &text);
+    if (!error)
+        call->done.stats(call->cookie, 0, text);
+    return error;
+}
+
+static void stats_failed(struct call *call, int error, uint32_t index, const char *text)
+{
+    call->done.stats(call->cookie, error, slice_of(NULL, 0));
+}
+
+static const struct call_kind stats_kind = {MSG_STATS, MSG_STATS_IS, stats_answered, stats_failed};
+
+struct call *call_stats(struct client *client, call_stats_fn *done, void *cookie)
+{
+    struct call *call = client_submit(client, &stats_kind, cookie);
+    call->done.stats = done;
+    return call;
+}
+
 static int ping_answered(struct call *call, struct slice payload)
 {
     if (payload.len)

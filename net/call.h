@@ -142,6 +142,10 @@ struct call *call_update(struct client *client, const struct update *updates, si
 typedef void call_space_fn(void *cookie, int error, const struct space *space);
 struct call *call_space(struct client *client, call_space_fn *done, void *cookie);
 
+/* Figures of the server, as lines "name value". */
+typedef void call_stats_fn(void *cookie, int error, struct slice text);
+struct call *call_stats(struct client *client, call_stats_fn *done, void *cookie);
+
 typedef void call_done_fn(void *cookie, int error);
 struct call *call_ping(struct client *client, call_done_fn *done, void *cookie);
 

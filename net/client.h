@@ -37,6 +37,7 @@ struct call {
         call_nodes_fn *nodes;
         call_update_fn *update;
         call_space_fn *space;
+        call_stats_fn *stats;
         call_done_fn *plain;
     } done;
     void *cookie;

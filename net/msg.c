@@ -111,3 +111,15 @@ int msg_get_space(struct slice payload, struct space *m)
     m->nodes = get_u64(&r);
     return reader_at_end(&r) ? 0 : ECP_EPROTO;
 }
+
+void msg_put_stats(struct buf *out, struct slice text)
+{
+    put_bytes32(out, text);
+}
+
+int msg_get_stats(struct slice payload, struct slice *text)
+{
+    struct reader r = reader_of(payload);
+    *text = get_bytes32(&r);
+    return reader_at_end(&r) ? 0 : ECP_EPROTO;
+}

@@ -37,7 +37,10 @@ enum message_type {
     MSG_INVALIDATE = 48,  /* server; its id is the serial number */
     MSG_INVALIDATED = 49, /* client, same id; no payload */
     MSG_RELEASE = 50,     /* client: leases given back */
-    /* 64-79: locks; 80-95: administration. Reserved. */
+    /* Administration */
+    MSG_STATS = 80, /* figures of the server */
+    MSG_STATS_IS = 81,
+    /* 64-79: locks; 82-95: administration. Reserved. */
 };
 
 /*
@@ -181,7 +184,11 @@ int msg_get_nodes(struct slice payload, struct msg_nodes_reader *m);
 /* Next node: 0, ECP_ENOENT after the last, ECP_EPROTO. Its key is m->key. */
 int msg_get_nodes_next(struct msg_nodes_reader *m, struct node *node);
 
-/* MSG_SPACE_IS (MSG_SPACE, MSG_PING, MSG_PONG and MSG_BYE have no payload). */
+/* MSG_STATS_IS: lines "name value". */
+void msg_put_stats(struct buf *out, struct slice text);
+int msg_get_stats(struct slice payload, struct slice *text);
+
+/* MSG_SPACE_IS (MSG_SPACE, MSG_STATS, MSG_PING, MSG_PONG and MSG_BYE have no payload). */
 void msg_put_space(struct buf *out, const struct space *m);
 int msg_get_space(struct slice payload, struct space *m);
 

@@ -53,6 +53,7 @@ struct backend {
     unsigned namespaces; /* of them; the server's list has it while there are any */
     struct store *store;
     struct lease_table *leases;
+    uint64_t blocked;           /* plans in vain */
     struct lease_recall *last;  /* at shutdown: all of everything */
     struct batch_list waiting;  /* BLOCKED, the oldest first */
     struct batch *next_in_line; /* BLOCKED too often: none gets in before it; or NULL */
@@ -60,6 +61,8 @@ struct backend {
 
 struct backend *backend_new(struct loop *loop, struct store *store);
 void backend_unref(struct backend *backend);
+/* Appends lines "name value". */
+void backend_stats(const struct backend *backend, struct buf *out);
 
 /* Takes over a decoded batch. */
 void batch_submit(struct session *session, struct batch *batch);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a frame of an open session to the function that serves it, by a table. */
-#include "server/session.h"
+#include <inttypes.h>
+#include "server/batch.h"
 
 static void answer_empty(struct session *session, uint16_t type, uint64_t id)
 {
@@ -70,6 +71,22 @@ static int serve_space(struct session *session, const struct frame *frame)
     return 0;
 }
 
+static int serve_stats(struct session *session, const struct frame *frame)
+{
+    struct buf out = {0}, text = {0};
+    size_t mark = frame_begin(&out, MSG_STATS_IS, frame->id);
+
+    buf_printf(&text, "sessions %zu\nlease_term_ms %" PRIu64 "\n", server_sessions(session->server),
+               server_limits(session->server)->lease_time / LOOP_MS);
+    backend_stats(session->namespace->backend, &text);
+    msg_put_stats(&out, buf_slice(&text));
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&text);
+    buf_free(&out);
+    return 0;
+}
+
 struct service {
     int (*serve)(struct session *session, const struct frame *frame);
     bool answers; /* the frame needs an id */
@@ -89,6 +106,7 @@ static const struct service services[] = {
     [MSG_UPDATE] = {serve_update, .answers = true},
     [MSG_INVALIDATED] = {serve_invalidated, .answers = true, .empty = true},
     [MSG_RELEASE] = {serve_release},
+    [MSG_STATS] = {serve_stats, .answers = true, .empty = true},
 };
 
 int dispatch(struct session *session, const struct frame *frame)

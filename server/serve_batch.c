@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way of a batch: what it touches, who must give it back, its turn, the store. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include "server/batch.h"
 
@@ -24,6 +25,27 @@ void backend_unref(struct backend *backend)
         lease_recall_end(backend->last);
     lease_table_free(backend->leases);
     free(backend);
+}
+
+void backend_stats(const struct backend *backend, struct buf *out)
+{
+    const struct lease_stats *s = lease_table_stats(backend->leases);
+
+    buf_printf(out, "leases %zu\nlease_bytes %zu\nlease_holders %zu\ntouches_in_flight %zu\n",
+               s->pages, s->bytes, s->holders, s->touches);
+    buf_printf(out, "leases_granted %" PRIu64 "\nleases_refused %" PRIu64 "\n", s->granted,
+               s->refused);
+    buf_printf(out, "leases_reclaimed %" PRIu64 "\ninvalidations %" PRIu64 "\n", s->reclaimed,
+               s->invalidations);
+    buf_printf(out, "invalidations_answered %" PRIu64 "\ninvalidations_lapsed %" PRIu64 "\n",
+               s->answered, s->lapsed);
+    buf_printf(out, "touches_entry %" PRIu64 "\ntouches_subtree %" PRIu64 "\n",
+               s->sent[TOUCH_ENTRY], s->sent[TOUCH_SUBTREE]);
+    buf_printf(out, "touches_pages %" PRIu64 "\nupdates %" PRIu64 "\n", s->sent[TOUCH_PAGES],
+               s->recalls);
+    buf_printf(out, "updates_parked %" PRIu64 "\nupdates_blocked %" PRIu64 "\n", s->waited,
+               backend->blocked);
+    buf_printf(out, "longest_wait_ms %" PRIu64 "\n", s->longest_wait / LOOP_MS);
 }
 
 /* ---- Coarse: every global that is named, and the root's entry. Needs no look at the store. ----
@@ -138,6 +160,7 @@ static void recalled(void *cookie)
 static void block(struct batch *b, const struct lease_recall *blocker)
 {
     b->state = BATCH_BLOCKED;
+    b->backend->blocked++;
     b->blocker = blocker;
     TAILQ_INSERT_TAIL(&b->backend->waiting, b, waiting);
     if (++b->plans >= LEASE_REPLAN_MAX && !b->backend->next_in_line)

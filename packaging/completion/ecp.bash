@@ -8,7 +8,7 @@ _ecp()
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
-    local commands="get set kill zkill data incr info order query zwrite import export ping"
+    local commands="get set kill zkill data incr info order query zwrite import export ping stats"
     local command="" i options=""
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in

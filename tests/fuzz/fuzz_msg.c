@@ -120,6 +120,7 @@ static int decode_message(uint8_t type, struct slice p)
         struct msg_order order;
         struct msg_scan scan;
         struct msg_value value;
+        struct slice stats;
     } m;
     switch (type) {
     case MSG_HELLO:
@@ -144,6 +145,8 @@ static int decode_message(uint8_t type, struct slice p)
         return msg_get_value(p, &m.value);
     case MSG_SPACE_IS:
         return msg_get_space(p, &m.space);
+    case MSG_STATS_IS:
+        return msg_get_stats(p, &m.stats);
     case MSG_UPDATE:
         return decode_update(p);
     case MSG_APPLIED:

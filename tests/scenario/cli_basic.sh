@@ -66,6 +66,12 @@ done
 for i in 1 2 3 4; do wait "${jobs[i]}" || fail "incr failed"; done
 assert_eq 100 "$(node_get '^C')" "increments of four processes"
 
+assert_ok "stats" ecp stats
+grep -q '^updates [1-9][0-9]*$' "$dir/out" && grep -q '^leases 0$' "$dir/out" ||
+    fail "figures: $(cat "$dir/out")"
+assert_fails "stats of no mount" ecp stats "$dir"
+assert_said "is that where an ecpfs is mounted"
+
 assert_fails "unknown command" ecp frobnicate
 assert_fails "no command" ecp
 assert_fails "unknown namespace" ecp -s "ecp://127.0.0.1:$port/NOWHERE" ping

@@ -76,6 +76,12 @@ Test(net_msg, welcome_error_space)
     cr_assert_eq(msg_get_space(buf_slice(&b), &sgot), 0);
     cr_assert(sgot.total == 100 && sgot.free == 50 && sgot.nodes == 3);
     expect_exact(MSG_SPACE_IS, &b);
+
+    struct slice text;
+    msg_put_stats(&b, slice_str("a 1\nb 2\n"));
+    cr_assert_eq(msg_get_stats(buf_slice(&b), &text), 0);
+    expect_slice(text, "a 1\nb 2\n");
+    expect_exact(MSG_STATS_IS, &b);
 }
 
 Test(net_msg, requests)
