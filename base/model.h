@@ -57,7 +57,8 @@ struct page {
  *   TOUCH_ENTRY    the entry of key in its parent's page: existence, flags, stamps, value. For the
  *                  root: what its page says of the root itself
  *   TOUCH_SUBTREE  that entry, and everything below key
- *   TOUCH_PAGES    nothing changed, but the pages of key's children are no longer leased
+ *   TOUCH_PAGES    nothing changed, but the pages of key's children are no longer leased; for the
+ *                  root, neither is what they say of the root itself
  */
 enum touch_kind { TOUCH_ENTRY = 0, TOUCH_SUBTREE = 1, TOUCH_PAGES = 2, TOUCH_KIND_END };
 struct touch {

@@ -10,7 +10,8 @@ bool touch_hits_node(const struct touch *touch, struct slice key)
     case TOUCH_SUBTREE:
         return slice_has_prefix(key, touch->key);
     default:
-        return key.len > 0 && slice_equal(key_parent(key), touch->key);
+        /* The root's page speaks of the root itself, too. */
+        return slice_equal(key_parent(key), touch->key);
     }
 }
 

@@ -29,7 +29,8 @@ struct cache_config {
 struct cache_events {
     /*
      * What was answered about these touches may no longer be served. serial not 0: call
-     * cache_recalled(cache, serial) once nothing serves it any more, at once or later.
+     * cache_recalled(cache, serial) once nothing serves it any more, at once or later, also when
+     * `lost` comes before.
      */
     void (*recall)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
     /* Nothing answered before may be served any more. True: it is certain that nothing is. */
@@ -39,7 +40,7 @@ struct cache_events {
 /* Takes the upstream's events. events may be NULL. up must outlive the cache. */
 struct cache *cache_new(struct loop *loop, struct upstream *up, const struct cache_config *config,
                         const struct cache_events *events, void *cookie);
-/* Cancels every call without calling done. */
+/* Cancels every call without calling done. Not from inside a done or an event. */
 void cache_free(struct cache *cache);
 
 /*
@@ -55,7 +56,8 @@ struct cache_call *cache_node(struct cache *cache, struct slice key, uint32_t ma
 /*
  * Children of parent from the level `from` on (empty: the first; `after`: beyond it): as many as
  * are known in one run, at least one unless there is none. page->to_end: there are no more.
- * page->self is set from a load only. Values come along where they happen to be known.
+ * page->self is set from a load only, and not leased. Values come along where they happen to be
+ * known.
  */
 bool cache_page_now(struct cache *cache, struct slice parent, struct slice from, bool after,
                     struct page *page, uint64_t *until);
@@ -63,15 +65,20 @@ typedef void cache_page_fn(void *cookie, int error, const struct page *page, uin
 struct cache_call *cache_page(struct cache *cache, struct slice parent, struct slice from,
                               bool after, cache_page_fn *done, void *cookie);
 
-/* A batch. Before done is called every answer of this cache shows it, and recall was called for
- * what it changed (with serial 0). */
+/*
+ * A batch. Until it is done, nothing that it may change is answered from memory, for others may
+ * have seen it already. Before done is called every answer of this cache shows it, and recall was
+ * called for what it changed (with serial 0); when it ends so that it may have been applied or not,
+ * for all that it may have changed.
+ */
 typedef void cache_update_fn(void *cookie, int error, uint64_t stamp);
 struct cache_call *cache_update(struct cache *cache, const struct update *updates, size_t count,
                                 cache_update_fn *done, void *cookie);
 
 struct cache_call *cache_space(struct cache *cache, upstream_space_fn *done, void *cookie);
 
-/* done is not called any more; an update may be applied all the same. NULL is allowed. */
+/* done is not called any more; an update may be applied all the same, and recall tells of it.
+ * NULL is allowed. */
 void cache_cancel(struct cache *cache, struct cache_call *call);
 
 bool cache_connected(struct cache *cache);

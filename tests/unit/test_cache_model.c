@@ -407,6 +407,6 @@ static void run(uint64_t seed)
 
 Test(cache_model, never_old)
 {
-    for (uint64_t seed = 1; seed <= 60; seed++)
+    for (uint64_t seed = 1; seed <= 300; seed++)
         run(seed);
 }
