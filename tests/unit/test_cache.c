@@ -483,6 +483,7 @@ Test(cache, bytes_are_bounded_and_leases_given_back_late)
     }
     cr_assert(figure("cache_evictions") > 0);
     size_t held = figure("cache_pages");
+    fake_advance(f, LOOP_SEC);
     cr_assert(fake_leases(f) > held, "the kernel may still serve what was evicted");
     fake_advance(f, 11 * LOOP_SEC);
     cr_assert_eq(fake_leases(f), held);
@@ -542,6 +543,22 @@ Test(cache, walk_costs_fewer_questions_than_directories)
         cr_assert_eq(list("A", i), 1);
     cr_assert_leq(fake_reads(f), 6);
     cr_assert(figure("cache_readahead_pages") > 0);
+}
+
+Test(cache, walk_goes_on_beyond_a_subtree)
+{
+    char global[8];
+
+    for (int i = 0; i < 26; i++) {
+        snprintf(global, sizeof(global), "G%c", 'a' + i);
+        set(global, 1, 1, "value");
+    }
+    for (int i = 0; i < 26; i++) {
+        snprintf(global, sizeof(global), "G%c", 'a' + i);
+        cr_assert_eq(list(global, -1), 1);
+        cr_assert_eq(list(global, 1), 1);
+    }
+    cr_assert_leq(fake_reads(f), 6);
 }
 
 Test(cache, what_bounces_is_read_without_a_lease_for_a_while)
