@@ -205,6 +205,7 @@ static void job_done(void *cookie)
     }
     s->job.first = NULL;
     s->running = false;
+    store_run_early(s);
     apply_limit(s);
     if (s->waiting && !s->start)
         s->start = loop_soon(s->loop, job_start, s);

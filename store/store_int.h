@@ -29,6 +29,7 @@ struct store {
     uint64_t last_stamp;
     uint64_t new_limit; /* to be set when nothing is open; 0: none */
     struct store_read *reads;
+    struct store_read *early; /* put off until the running job is told of, in their order */
     unsigned reading; /* read transactions open */
     bool closing;
     loop_fn *closed;
@@ -91,6 +92,8 @@ struct node read_make_node(struct store_read *r, struct slice key, const struct 
 void read_give_node(struct store_read *r, struct slice key, const struct view_node *v);
 
 /* Cancels every read. */
+/* Runs the reads that were put off, now that the job is done. */
+void store_run_early(struct store *store);
 void store_cancel_reads(struct store *store);
 
 #endif
