@@ -79,15 +79,17 @@ static bool find_entry(struct cache *c, struct slice key, struct node *node)
     return true;
 }
 
+bool cache_known_node(struct cache *c, struct slice key, struct node *node)
+{
+    return key.len ? find_entry(c, key, node) : find_root(c, node);
+}
+
 bool cache_find_node(struct cache *c, struct slice key, uint32_t max_value, struct node *node,
                      uint64_t *until)
 {
-    bool found;
-
-    if (!leased(c, until))
+    if (!leased(c, until) || !cache_known_node(c, key, node))
         return false;
-    found = key.len ? find_entry(c, key, node) : find_root(c, node);
-    if (!found || !node_satisfies(node, max_value) || (c->bars && bar_hits_node(c, key)))
+    if ( !node_satisfies(node, max_value) || (c->bars && bar_hits_node(c, key)))
         return false;
     if (node->value_len > max_value)
         node->value = slice_of(NULL, 0);

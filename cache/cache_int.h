@@ -131,6 +131,8 @@ struct cache {
 
 /* ---- cache.c ---- */
 
+/* What the table knows of a node, whether it may be served or not. */
+bool cache_known_node(struct cache *cache, struct slice key, struct node *node);
 /* cache_node_now and cache_page_now without counting. */
 bool cache_find_node(struct cache *cache, struct slice key, uint32_t max_value, struct node *node,
                      uint64_t *until);

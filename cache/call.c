@@ -155,6 +155,9 @@ struct cache_call *cache_update(struct cache *c, const struct update *updates, s
 
     call->done.update = done;
     call->bar = bar_new(c, updates, count);
+    /* Those above must not serve it either: others may see the update before it is answered. */
+    if (c->events)
+        c->events->recall(c->cookie, 0, call->bar->touches, call->bar->count);
     call->up_call = c->up->ops->update(c->up, updates, count, update_done, call);
     return call;
 }

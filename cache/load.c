@@ -128,6 +128,38 @@ static void keep_pages(struct load *load, const struct page *pages, size_t count
             table_insert(&c->table, &pages[i], i == 0 ? load->budget : 0);
 }
 
+/*
+ * A directory's time may move forward without a touch. What is told of it without a lease and is
+ * newer than what is held puts an end to that, or the time would go back with the next answer.
+ */
+static void overtake(struct cache *c, struct slice key, const struct node *node)
+{
+    struct node known;
+    struct touch touch = {.kind = TOUCH_ENTRY, .key = key};
+
+    if (node->changed && cache_known_node(c, key, &known) && known.changed < node->changed)
+        recall_own(c, &touch, 1);
+}
+
+static void overtake_pages(struct cache *c, const struct page *pages, size_t count)
+{
+    struct key key;
+
+    for (size_t i = 0; i < count; i++) {
+        if (pages[i].lease)
+            continue;
+        if (pages[i].parent.len == 0)
+            overtake(c, pages[i].parent, &pages[i].self);
+        for (size_t j = 0; j < pages[i].count; j++) {
+            struct slice sub = pages[i].entries[j].sub;
+            key_copy(&key, pages[i].parent);
+            memcpy(key.data + key.len, sub.data, sub.len);
+            key.len += (uint16_t)sub.len;
+            overtake(c, key_slice(&key), &pages[i].entries[j].node);
+        }
+    }
+}
+
 static struct node node_in(const struct page *page, struct slice key)
 {
     struct slice sub = key_last(key);
@@ -201,8 +233,10 @@ static void pages_done(void *cookie, int error, const struct page *pages, size_t
     unlink_load(load);
     if (!error && !well_formed(load, pages, count))
         error = ECP_EPROTO;
-    if (!error)
+    if (!error) {
         keep_pages(load, pages, count);
+        overtake_pages(load->cache, pages, count);
+    }
     while ((call = load->first)) {
         load_leave(call);
         if (error)
@@ -246,8 +280,10 @@ static void node_done(void *cookie, int error, const struct node *node)
     if (!error && node->flags & NODE_VALUE && node->value_len <= load->max_value &&
         load->max_value && !node->value.data)
         error = ECP_EPROTO;
-    if (!error)
+    if (!error) {
+        overtake(load->cache, key_slice(&load->key), node);
         keep_value(load, node);
+    }
     while ((call = load->first)) {
         load_leave(call);
         if (error)
