@@ -32,6 +32,9 @@ struct mem {
     size_t undo_count, undo_cap, mark;
     struct fact facts[4], facts_before[4];
     uint64_t limit, used;
+    bool kept, cut;
+    loop_fn *committed;
+    void *cookie;
 };
 
 struct engine_cursor {
@@ -124,6 +127,8 @@ static void read_end(struct engine_txn *txn)
 static int write_begin(struct engine *e, struct engine_txn **txn)
 {
     struct mem *m = mem_of(e);
+    if (m->cut)
+        return ECP_EIO;
     memcpy(m->facts_before, m->facts, sizeof(m->facts));
     *txn = &m->write;
     return 0;
@@ -134,6 +139,8 @@ static int commit(struct engine_txn *txn)
     struct mem *m = mem_of(txn->engine);
     while (m->undo_count)
         free(m->undo[--m->undo_count].old);
+    if (m->committed)
+        m->committed(m->cookie);
     return 0;
 }
 
@@ -303,15 +310,22 @@ static int set_limit(struct engine *e, uint64_t limit)
     return 0;
 }
 
-static void close_mem(struct engine *e)
+void engine_mem_free(struct engine *e)
 {
     struct mem *m = mem_of(e);
-    undo_to(m, 0);
     for (size_t i = 0; i < m->count; i++)
         free(m->recs[i]);
     free(m->recs);
     free(m->undo);
     free(m);
+}
+
+static void close_mem(struct engine *e)
+{
+    struct mem *m = mem_of(e);
+    undo_to(m, 0);
+    if (!m->kept)
+        engine_mem_free(e);
 }
 
 static const struct engine_ops ops = {
@@ -348,4 +362,17 @@ struct engine *engine_mem_new(uint64_t limit)
     m->read.engine = m->write.engine = &m->engine;
     m->limit = limit;
     return &m->engine;
+}
+
+void engine_mem_keep(struct engine *e, loop_fn *committed, void *cookie)
+{
+    struct mem *m = mem_of(e);
+    m->kept = true;
+    m->committed = committed;
+    m->cookie = cookie;
+}
+
+void engine_mem_cut(struct engine *e, bool cut)
+{
+    mem_of(e)->cut = cut;
 }

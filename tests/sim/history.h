@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is true: the states the store went through; and whether what readers saw agrees with it. */
+#ifndef TESTS_SIM_HISTORY_H
+#define TESTS_SIM_HISTORY_H
+
+#include "base/model.h"
+#include "store/engine.h"
+#include "tests/sim/world.h"
+
+/*
+ * The world's nodes: the root, one global, SPREAD children of it and SPREAD of each. A node's
+ * children have consecutive numbers.
+ */
+#define SPREAD     3
+#define NODES      (2 + SPREAD + SPREAD * SPREAD)
+#define NODE_TOP   1 /* the global */
+#define NODE_FIRST 2 /* its first child */
+
+/* What can be seen of a node. hash: of the value. */
+struct state {
+    uint8_t flags;
+    uint32_t len;
+    uint64_t stamp, hash;
+};
+
+/*
+ * States are numbered by the commits that made them; the state of number 0 is empty. A node is a
+ * register, whose order of versions is known: that makes the check of linearizability exact. A read
+ * takes effect at one commit between the last of what was known of its node when it began, and the
+ * newest when it ends; and of those that fit, the earliest, which leaves most to those that follow.
+ */
+struct history {
+    struct world *world;
+    struct engine *engine;
+    struct key keys[NODES];
+    struct state (*states)[NODES];
+    uint64_t *stamps; /* newest stamp of each commit */
+    size_t count, cap;
+    size_t born[NODES];  /* commit that made each the directory it is, or moved one there */
+    size_t known[NODES]; /* commit that readers or writers have been told of, of each node */
+};
+
+void history_init(struct history *h, struct world *world, struct engine *engine);
+void history_free(struct history *h);
+/* Something was committed: a state more. */
+void history_committed(void *history);
+
+/* What was known when a read began. */
+struct moment {
+    uint64_t time;
+    size_t known[NODES];
+    size_t born[NODES];
+};
+void history_begin(const struct history *h, struct moment *moment);
+
+/* What a read that began then saw; exact: including the value. Fails when it cannot have. */
+void history_saw(struct history *h, const struct moment *began, unsigned node,
+                 const struct state *seen, bool exact, const char *who);
+/* The same for several nodes that were seen at one time: those of `mask`. */
+void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
+                     const struct state *seen, const char *who);
+/* A batch with this stamp was acknowledged. */
+void history_applied(struct history *h, const struct update *updates, size_t count, uint64_t stamp);
+
+/* Number of the node, or -1. */
+int history_node(const struct history *h, struct slice key);
+/* First child's number and how many there are; 0 for a leaf. */
+unsigned history_children(unsigned node, unsigned *first);
+unsigned history_parent(unsigned node);
+const struct state *history_now(const struct history *h, unsigned node);
+
+struct state state_of(const struct node *node);
+/* Name of a node, for messages: borrowed until the next but three calls. */
+const char *node_name(unsigned node);
+
+#endif

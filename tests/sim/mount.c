@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mounts, from start to end; calls of applications, and what their answers must be. */
+#include "tests/sim/mount.h"
+
+#include "fs/upstream_net.h"
+#include "net/call.h"
+#include "tests/sim/network.h"
+
+#define WAY_TIME (LOOP_MS / 2) /* between application and mount, at most */
+
+void mount_init(struct mount *m, struct history *history, struct process *process, bool plain,
+                size_t cache_bytes)
+{
+    *m = (struct mount){.world = history->world,
+                        .history = history,
+                        .process = process,
+                        .plain = plain,
+                        .cache_bytes = cache_bytes,
+                        .kernel.world = history->world};
+}
+
+static void on_invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
+{
+    upstream_net_invalidate(((struct mount *)cookie)->upstream, serial, touches, count);
+}
+
+static bool on_lease_lost(void *cookie)
+{
+    return upstream_net_lease_lost(((struct mount *)cookie)->upstream);
+}
+
+void mount_start(struct mount *m)
+{
+    struct client_config config = {.address = "server:1",
+                                   .namespace = "USER",
+                                   .program = m->process->name,
+                                   .reconnect = true,
+                                   .connect_timeout = 2 * LOOP_SEC,
+                                   .cookie = m};
+    struct cache_config cache = {.bytes = m->cache_bytes};
+    if (!m->plain) {
+        config.invalidate = on_invalidate;
+        config.lease_lost = on_lease_lost;
+    }
+    m->up = true;
+    m->updates = 0;
+    m->acked_count = 0;
+    memset(m->changed, 0, sizeof(m->changed));
+    memset(m->kernel.nodes, 0, sizeof(m->kernel.nodes));
+    m->client = client_new(&m->process->loop, &m->process->network, &config);
+    if (m->plain)
+        return;
+    m->upstream = upstream_net_new(m->client);
+    m->cache = cache_new(&m->process->loop, m->upstream, &cache, &mount_events, m);
+}
+
+static void land(void *cookie);
+
+/* What the process had not answered ends now. */
+static void abandon(struct request *r)
+{
+    struct process *p = r->mount->process;
+    if (r->replied)
+        return;
+    loop_cancel(&p->loop, r->event);
+    r->error = ECP_ECANCELED;
+    r->replied = true;
+    r->event = world_after(p->world, 0, land, r);
+}
+
+void mount_end(struct mount *m, bool crash)
+{
+    world_trace(m->world, m->process, crash ? "crashes" : "ends");
+    m->up = false;
+    m->incarnation++;
+    if (crash)
+        net_crash(m->process);
+    for (struct request *r = m->requests; r; r = r->next)
+        abandon(r);
+    mount_recalls_free(m);
+    if (!m->plain) {
+        cache_free(m->cache);
+        upstream_net_free(m->upstream);
+    }
+    client_free(m->client);
+    process_drain(m->process);
+}
+
+/* ---- Answers ---- */
+
+static void check_changed(struct request *r)
+{
+    struct mount *m = r->mount;
+    if (!r->changed || r->incarnation != m->incarnation)
+        return;
+    if (m->born[r->node] != m->history->born[r->node]) {
+        m->changed[r->node] = 0;
+        m->born[r->node] = m->history->born[r->node];
+    }
+    if (r->began.born[r->node] != m->born[r->node])
+        return;
+    if (r->changed < r->changed_before)
+        world_fail(m->world, "%s: the time of %s went back from %llx to %llx", m->process->name,
+                   node_name(r->node), (unsigned long long)r->changed_before,
+                   (unsigned long long)r->changed);
+    if (m->changed[r->node] < r->changed)
+        m->changed[r->node] = r->changed;
+}
+
+static void check_page(struct request *r)
+{
+    struct history *h = r->mount->history;
+    const char *who = r->mount->process->name;
+    struct state seen[NODES];
+    unsigned first = 0, mask = 0;
+    history_children(r->node, &first);
+    for (unsigned i = r->from; i < r->to; i++) {
+        seen[first + i] = r->seen[i];
+        mask |= 1u << (first + i);
+    }
+    if (r->whole)
+        history_saw_all(h, &r->began, mask, seen, who);
+    for (unsigned i = r->from; i < r->to && !r->whole; i++)
+        history_saw(h, &r->began, first + i, &r->seen[i], false, who);
+}
+
+/* Updates of one session are applied in the order in which they were given. */
+static void check_order(struct request *r)
+{
+    struct mount *m = r->mount;
+    if (r->incarnation != m->incarnation)
+        return;
+    for (unsigned i = 0; i < m->acked_count && i < MOUNT_ACKED; i++)
+        if ((m->acked[i].number < r->number) != (m->acked[i].stamp < r->stamp))
+            world_fail(m->world, "%s: updates %llu and %llu were not applied in their order",
+                       m->process->name, (unsigned long long)m->acked[i].number,
+                       (unsigned long long)r->number);
+    m->acked[m->acked_count % MOUNT_ACKED].number = r->number;
+    m->acked[m->acked_count++ % MOUNT_ACKED].stamp = r->stamp;
+}
+
+static void check(struct request *r)
+{
+    struct mount *m = r->mount;
+    world_trace(m->world, m->process,
+                "answers %s of %s begun at %.6f: %s, flags %x stamp %llx changed %llx%s",
+                r->kind == REQUEST_UPDATE ? "update"
+                : r->kind == REQUEST_PAGE ? "page"
+                                          : "node",
+                node_name(r->node), (double)r->began.time / LOOP_SEC, error_name(r->error),
+                r->seen[0].flags,
+                (unsigned long long)(r->kind == REQUEST_UPDATE ? r->stamp : r->seen[0].stamp),
+                (unsigned long long)r->changed, r->keep ? ", kept" : "");
+    if (r->error == ECP_EPROTO || r->error == ECP_ECORRUPT || r->error == ECP_EORDER ||
+        r->error == ECP_EIO || (r->error && r->error != ECP_ECANCELED && r->kind != REQUEST_UPDATE))
+        world_fail(m->world, "%s: a call ended with %s", m->process->name, error_name(r->error));
+    if (r->error)
+        return;
+    if (r->kind == REQUEST_UPDATE) {
+        history_applied(m->history, r->updates, r->count, r->stamp);
+        check_order(r);
+        return;
+    }
+    if (r->kind == REQUEST_PAGE) {
+        check_page(r);
+        return;
+    }
+    check_changed(r);
+    history_saw(m->history, &r->began, r->node, &r->seen[0], r->exact, m->process->name);
+}
+
+/* The answer has come to the kernel, and through it to the application. */
+static void land(void *cookie)
+{
+    struct request *r = cookie;
+    struct mount *m = r->mount;
+    bool present = r->incarnation == m->incarnation && m->up;
+    if (present && r->first)
+        m->kernel.nodes[r->node].landing--;
+    if (present && !r->error && (r->kind == REQUEST_NODE || r->kind == REQUEST_VALUE))
+        kernel_landed(&m->kernel, r->node, r->version, &r->seen[0], r->changed, r->keep);
+    *r->link = r->next;
+    if (r->next)
+        r->next->link = r->link;
+    check(r);
+    r->done(r->cookie);
+}
+
+void request_reply(struct request *r, int error, uint64_t until)
+{
+    struct mount *m = r->mount;
+    struct kernel_node *k = &m->kernel.nodes[r->node];
+    uint64_t now = loop_now(&m->process->loop);
+    r->error = error;
+    r->keep = !error && until > now ? until - now : 0;
+    r->first = r->keep && r->kind != REQUEST_PAGE && r->kind != REQUEST_UPDATE && !k->known;
+    if (r->first)
+        k->landing++;
+    r->replied = true;
+    r->event = world_after(m->world, world_random(m->world, WAY_TIME), land, r);
+}
+
+static bool from_kernel(struct request *r)
+{
+    struct mount *m = r->mount;
+    const struct kernel_node *k = kernel_get(&m->kernel, r->node);
+    if (m->plain || r->kind != REQUEST_NODE || !k)
+        return false;
+    r->seen[0] = k->state;
+    r->changed = k->changed;
+    r->version = 0;
+    world_trace(m->world, m->process, "kernel answers");
+    return true;
+}
+
+void request_begin(struct mount *m, struct request *r)
+{
+    struct world *world = m->world;
+    r->mount = m;
+    r->next = m->requests;
+    if (r->next)
+        r->next->link = &r->next;
+    r->link = &m->requests;
+    m->requests = r;
+    history_begin(m->history, &r->began);
+    r->incarnation = m->incarnation;
+    if (m->born[r->node] == r->began.born[r->node])
+        r->changed_before = m->changed[r->node];
+    r->version = m->kernel.nodes[r->node].version;
+    if (!m->up)
+        abandon(r);
+    else if (from_kernel(r)) {
+        r->replied = true;
+        r->keep = 0;
+        r->event = world_after(world, 0, land, r);
+    } else {
+        r->event =
+            process_at(m->process, world->now + world_random(world, WAY_TIME), request_serve, r);
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A client process: session, cache and the kernel above it; or (plain) a session alone. */
+#ifndef TESTS_SIM_MOUNT_H
+#define TESTS_SIM_MOUNT_H
+
+#include "cache/cache.h"
+#include "tests/sim/kernel.h"
+
+struct client;
+struct recall;
+
+#define MOUNT_ACKED 32
+
+struct mount {
+    struct world *world;
+    struct history *history;
+    struct process *process;
+    bool plain;
+    size_t cache_bytes;
+    bool up;
+    uint64_t incarnation;
+    struct client *client;
+    struct upstream *upstream;
+    struct cache *cache;
+    struct kernel kernel;
+    struct request *requests; /* without answer yet */
+    struct recall *recalls;   /* waiting for the kernel to learn of nodes */
+    uint64_t updates;         /* given so far */
+    struct {
+        uint64_t number, stamp;
+    } acked[MOUNT_ACKED]; /* of them, the last that were applied */
+    unsigned acked_count;
+    uint64_t changed[NODES]; /* newest time of each directory that was shown */
+    size_t born[NODES];      /* since it was the directory that it is */
+};
+
+enum request_kind { REQUEST_NODE, REQUEST_VALUE, REQUEST_PAGE, REQUEST_UPDATE };
+
+/*
+ * An application's call, and its answer. A page: children [from, to) of the node were seen, in
+ * seen[0..]; whether at one moment (whole); to_end: there are no more.
+ */
+struct request {
+    enum request_kind kind;
+    unsigned node, from;
+    const struct update *updates; /* must live until done */
+    size_t count;
+    loop_fn *done;
+    void *cookie;
+
+    int error;
+    uint64_t stamp, changed;
+    struct state seen[SPREAD];
+    bool exact, whole, to_end;
+    unsigned to;
+
+    struct mount *mount;
+    struct request *next, **link; /* in its mount's list */
+    struct moment began;
+    uint64_t incarnation, number, version, keep, changed_before;
+    bool first; /* on its way to a kernel that does not know the node */
+    bool replied;
+    struct loop_event *event;
+};
+
+void mount_init(struct mount *m, struct history *history, struct process *process, bool plain,
+                size_t cache_bytes);
+void mount_start(struct mount *m);
+/* As kill -9, or orderly. Calls without answer end with ECP_ECANCELED. */
+void mount_end(struct mount *m, bool crash);
+
+/* Begins a call whose fields up to cookie are set. done is called in a later event; what the call
+ * saw has been checked then. */
+void request_begin(struct mount *m, struct request *r);
+
+/* ---- mount_serve.c: what the process does ---- */
+
+void request_serve(void *request);
+/* The answer leaves for the kernel. until: as the cache has it. */
+void request_reply(struct request *r, int error, uint64_t until);
+
+/* ---- mount_recall.c: and when something is taken back ---- */
+
+extern const struct cache_events mount_events;
+/* Whether the kernel may still come to keep what an update of this mount replaced. */
+bool mount_recalling(const struct mount *m);
+void mount_recalls_free(struct mount *m);
+
+#endif

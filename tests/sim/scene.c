@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A run of one seed, from its drawing to the last read everywhere. */
+#include "tests/sim/scene.h"
+
+#include "tests/sim/workload.h"
+
+#define ANSWER_TIME (60 * LOOP_SEC) /* that a call may take when all is well */
+
+static const char *const names[] = {"mount-0", "mount-1", "mount-2", "mount-3"};
+
+static int64_t any_drift(struct world *world)
+{
+    return (int64_t)world_random(world, 1000001) - 500000;
+}
+
+static void begin(struct scene *scene, uint64_t seed, bool verbose)
+{
+    struct world *world = world_new(seed, verbose);
+    uint64_t term = 300 * LOOP_MS + world_random(world, 1700 * LOOP_MS);
+    *scene = (struct scene){.world = world, .mount_count = 2 + (unsigned)world_random(world, 3)};
+    scene->fault_kinds = (unsigned)(world_random(world, 0) & world_random(world, 0));
+    scene->fault_kinds |= world_chance(world, 1, 4) ? (unsigned)world_random(world, 0) : 0;
+    scene->fault_gap = term / 16 + world_random(world, term);
+    scene->faults_until = world->now + world_random(world, 30 * LOOP_SEC);
+    host_init(&scene->host, process_new(world, "server", any_drift(world)), term);
+    host_start(&scene->host);
+    for (unsigned i = 0; i < scene->mount_count; i++) {
+        struct mount *m = &scene->mounts[i];
+        bool plain = world_chance(world, 1, 6);
+        mount_init(m, &scene->host.history, process_new(world, names[i], any_drift(world)), plain,
+                   2048u << world_random(world, 4));
+        mount_start(m);
+    }
+    faults_begin(scene);
+}
+
+static void run(struct scene *scene)
+{
+    struct world *world = scene->world;
+    struct workload *w = scene->workload = workload_new(scene, 1 + (unsigned)world_random(world, 3),
+                                                        100 + (unsigned)world_random(world, 400));
+    uint64_t calm = 0;
+    while (!workload_done(w) || !scene_calm(scene)) {
+        if (workload_done(w) && scene->faults_until > world->now)
+            scene->faults_until = world->now;
+        calm = !scene_calm(scene) ? 0 : calm ? calm : world->now;
+        if (!world_step(world))
+            world_fail(world, "the simulation stopped with calls unanswered");
+        if (calm)
+            workload_check(w, calm, ANSWER_TIME);
+    }
+}
+
+/* ---- The last reads: everybody sees what is ---- */
+
+static void count_down(void *cookie)
+{
+    --*(unsigned *)cookie;
+}
+
+static void read_all(struct scene *scene, struct mount *m)
+{
+    struct history *h = &scene->host.history;
+    struct request requests[2 * NODES] = {0};
+    unsigned left = 0, count = 0, first;
+    for (unsigned n = NODE_TOP; n < NODES; n++) {
+        requests[count++] = (struct request){.kind = REQUEST_NODE, .node = n};
+        if (history_children(n, &first))
+            requests[count++] = (struct request){.kind = REQUEST_PAGE, .node = n};
+    }
+    for (unsigned n = 0; n < NODES; n++)
+        h->known[n] = h->count - 1;
+    for (unsigned i = 0; i < count; i++) {
+        requests[i].done = count_down;
+        requests[i].cookie = &left;
+        left++;
+        request_begin(m, &requests[i]);
+    }
+    uint64_t until = scene->world->now + ANSWER_TIME;
+    while (left) {
+        if (!world_step(scene->world) || scene->world->now > until)
+            world_fail(scene->world, "%s does not answer the last reads", m->process->name);
+    }
+}
+
+static uint64_t end(struct scene *scene)
+{
+    struct world *world = scene->world;
+    for (unsigned i = 0; i < scene->mount_count; i++)
+        mount_end(&scene->mounts[i], false);
+    if (scene->host.up)
+        host_shut_down(&scene->host);
+    while (world_step(world))
+        ;
+    if (scene->host.up)
+        world_fail(world, "the server did not end");
+    for (unsigned i = 0; i < scene->mount_count; i++)
+        process_free(scene->mounts[i].process);
+    process_free(scene->host.process);
+    host_free(&scene->host);
+    workload_free(scene->workload);
+    uint64_t digest = world->digest;
+    world_free(world);
+    return digest;
+}
+
+uint64_t scene_run(uint64_t seed, bool verbose)
+{
+    struct scene scene;
+    begin(&scene, seed, verbose);
+    run(&scene);
+    for (unsigned i = 0; i < scene.mount_count; i++)
+        read_all(&scene, &scene.mounts[i]);
+    return end(&scene);
+}

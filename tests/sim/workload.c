@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Applications: random reads and updates of few nodes, and listings to their end. */
+#include "tests/sim/workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+#define LONG_VALUE 1500 /* bytes; more than comes along in a page */
+
+struct thread {
+    struct workload *w;
+    unsigned mount;
+    bool busy;
+    struct request r;
+    struct update updates[BATCH_MAX];
+    char values[BATCH_MAX][LONG_VALUE + 32];
+    uint64_t began;
+    unsigned faults;
+};
+
+struct workload {
+    struct scene *scene;
+    unsigned limit, begun, count;
+    uint64_t pause;   /* between two operations of a thread, at most */
+    unsigned updates; /* in a hundred operations */
+    struct thread threads[];
+};
+
+static void next(void *cookie);
+static void done(void *cookie);
+
+static uint64_t draw(struct thread *t, uint64_t below)
+{
+    return world_random(t->w->scene->world, below);
+}
+
+static unsigned any_node(struct thread *t)
+{
+    return NODE_TOP + (unsigned)draw(t, NODES - NODE_TOP);
+}
+
+static struct slice any_key(struct thread *t)
+{
+    return key_slice(&t->w->scene->host.history.keys[any_node(t)]);
+}
+
+/* ---- Updates ---- */
+
+static void set_value(struct thread *t, struct update *u, unsigned i)
+{
+    char *text = t->values[i];
+    int n = snprintf(text, sizeof(t->values[i]), "m%u.%u.%u", t->mount, t->w->begun, i);
+    size_t len = (size_t)n;
+    if (draw(t, 6) == 0) {
+        memset(text + len, 'x', LONG_VALUE - len);
+        len = LONG_VALUE;
+    }
+    text[len++] = ';';
+    u->value = slice_of(text, len);
+}
+
+static const uint8_t kinds[] = {
+    UPDATE_SET,    UPDATE_SET,       UPDATE_SET,   UPDATE_SET,   UPDATE_SET,   UPDATE_APPEND,
+    UPDATE_APPEND, UPDATE_INCREMENT, UPDATE_KILL,  UPDATE_KILL,  UPDATE_ZKILL, UPDATE_ZKILL,
+    UPDATE_MKDIR,  UPDATE_MKDIR,     UPDATE_RMDIR, UPDATE_RMDIR, UPDATE_MOVE,  UPDATE_MOVE};
+
+static void make_update(struct thread *t, unsigned i)
+{
+    struct update *u = &t->updates[i];
+    *u = (struct update){.kind = kinds[draw(t, sizeof(kinds))], .key = any_key(t)};
+    if (draw(t, 4) == 0)
+        u->cond = (uint8_t)draw(t, COND_END);
+    if (draw(t, 4) == 0)
+        u->flags = (uint8_t)draw(t, UPDATE_FLAGS_ALL + 1);
+    if (u->kind != UPDATE_MOVE)
+        u->flags &= (uint8_t)~UPDATE_VALUE_ONLY;
+    if (u->cond == COND_STAMP && draw(t, 2))
+        u->stamp = history_now(&t->w->scene->host.history, any_node(t))->stamp;
+    if (u->kind == UPDATE_MOVE) {
+        u->value = any_key(t);
+        if (key_depth(u->key) < key_depth(u->value)) /* no node lies deeper than the deepest */
+            u->flags |= UPDATE_VALUE_ONLY;
+    } else if (u->kind == UPDATE_INCREMENT)
+        u->value = slice_str("1");
+    else if (u->kind == UPDATE_SET || u->kind == UPDATE_APPEND)
+        set_value(t, u, i);
+}
+
+/*
+ * No update is held for longer than leases run, unless its mount or the server was in trouble. Each
+ * fault of another mount may let one more lease run out.
+ */
+static void check_time(struct thread *t)
+{
+    struct scene *scene = t->w->scene;
+    uint64_t took = scene->world->now - t->began;
+    uint64_t bound =
+        (2 + scene_faults(scene) - t->faults) * scene->host.term * 21 / 20 + LOOP_SEC / 4;
+    if (took > bound && scene_well(scene, t->mount, t->began))
+        world_fail(scene->world, "%s: an update took %.3f s, though nothing was wrong with it",
+                   scene->mounts[t->mount].process->name, (double)took / LOOP_SEC);
+}
+
+/* ---- Operations ---- */
+
+static void begin(struct thread *t)
+{
+    struct scene *scene = t->w->scene;
+    unsigned first;
+    t->w->begun++;
+    t->busy = true;
+    t->began = scene->world->now;
+    t->faults = scene_faults(scene);
+    t->r = (struct request){.kind = REQUEST_NODE, .node = any_node(t), .done = done, .cookie = t};
+    if (draw(t, 100) < t->w->updates) {
+        t->r.kind = REQUEST_UPDATE;
+        t->r.updates = t->updates;
+        t->r.count = draw(t, 3) ? 1 : 1 + draw(t, BATCH_MAX);
+        for (unsigned i = 0; i < t->r.count; i++)
+            make_update(t, i);
+    } else if (draw(t, 3) == 0) {
+        t->r.kind = REQUEST_PAGE;
+        t->r.node = (unsigned)draw(t, NODE_FIRST + SPREAD);
+        t->r.from = draw(t, 3) ? 0 : (unsigned)draw(t, history_children(t->r.node, &first));
+    } else if (draw(t, 3) == 0) {
+        t->r.kind = REQUEST_VALUE;
+    }
+    request_begin(&scene->mounts[t->mount], &t->r);
+}
+
+static void next(void *cookie)
+{
+    struct thread *t = cookie;
+    struct scene *scene = t->w->scene;
+    if (t->w->begun >= t->w->limit)
+        return;
+    if (scene->mounts[t->mount].up)
+        begin(t);
+    else
+        world_after(scene->world, 20 * LOOP_MS, next, t);
+}
+
+static void done(void *cookie)
+{
+    struct thread *t = cookie;
+    struct scene *scene = t->w->scene;
+    if (t->r.kind == REQUEST_PAGE && !t->r.error && !t->r.to_end) {
+        t->r = (struct request){
+            .kind = REQUEST_PAGE, .node = t->r.node, .from = t->r.to, .done = done, .cookie = t};
+        request_begin(&scene->mounts[t->mount], &t->r);
+        return;
+    }
+    if (t->r.kind == REQUEST_UPDATE && !t->r.error)
+        check_time(t);
+    t->busy = false;
+    world_after(scene->world, draw(t, 4) ? draw(t, t->w->pause) : 0, next, t);
+}
+
+struct workload *workload_new(struct scene *scene, unsigned threads, unsigned operations)
+{
+    static const unsigned shares[] = {10, 30, 60};
+    unsigned count = threads * scene->mount_count;
+    struct workload *w = xcalloc(1, sizeof(*w) + count * sizeof(w->threads[0]));
+    w->scene = scene;
+    w->limit = operations;
+    w->count = count;
+    w->pause = LOOP_MS << world_random(scene->world, 8);
+    w->updates = shares[world_random(scene->world, 3)];
+    for (unsigned i = 0; i < count; i++) {
+        w->threads[i].w = w;
+        w->threads[i].mount = i % scene->mount_count;
+        world_after(scene->world, 1 + world_random(scene->world, w->pause), next, &w->threads[i]);
+    }
+    return w;
+}
+
+bool workload_done(const struct workload *w)
+{
+    for (unsigned i = 0; i < w->count; i++)
+        if (w->threads[i].busy)
+            return false;
+    return w->begun >= w->limit;
+}
+
+void workload_check(const struct workload *w, uint64_t since, uint64_t bound)
+{
+    const struct world *world = w->scene->world;
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct thread *t = &w->threads[i];
+        if (t->busy && world->now > since + bound && world->now > t->r.began.time + bound)
+            world_fail(world, "%s has no answer to call %d of %s begun at %.6f",
+                       w->scene->mounts[t->mount].process->name, (int)t->r.kind,
+                       node_name(t->r.node), (double)t->r.began.time / LOOP_SEC);
+    }
+}
+
+void workload_free(struct workload *w)
+{
+    free(w);
+}
