@@ -115,7 +115,7 @@ void lease_idle(struct lease_table *t)
 
 struct lease_holder *lease_holder_new(struct lease_table *t, uint64_t id, uint64_t secret,
                                       uint64_t term, const char *name, lease_send_fn *send,
-                                      void *cookie)
+                                      lease_overdue_fn *overdue, void *cookie)
 {
     struct lease_holder *h = xcalloc(1, sizeof(*h));
 
@@ -127,6 +127,7 @@ struct lease_holder *lease_holder_new(struct lease_table *t, uint64_t id, uint64
                                .heard = loop_now(t->loop),
                                .name = xstrdup(name),
                                .send = send,
+                               .overdue = overdue,
                                .cookie = cookie};
     TAILQ_INIT(&h->pages);
     TAILQ_INIT(&h->notices);
@@ -169,13 +170,25 @@ void lease_lapse(struct lease_holder *h)
     let_go(h);
 }
 
+/* When the oldest notice will have waited for too long. */
+static uint64_t overdue_at(const struct lease_holder *h)
+{
+    const struct lease_notice *n = TAILQ_FIRST(&h->notices);
+
+    return h->send && n ? n->sent + h->term : UINT64_MAX;
+}
+
 static void look_at_end(void *cookie)
 {
     struct lease_holder *h = cookie;
 
+    uint64_t now = loop_now(h->table->loop);
+
     h->timer = NULL;
-    if (loop_now(h->table->loop) < lease_end(h)) {
+    if (now < lease_end(h)) {
         lease_watch(h);
+        if (now >= overdue_at(h))
+            h->overdue(h->cookie);
         return;
     }
     lease_lapse(h);
@@ -186,10 +199,12 @@ static void look_at_end(void *cookie)
 void lease_watch(struct lease_holder *h)
 {
     struct loop *loop = h->table->loop;
-    uint64_t now = loop_now(loop), end = lease_end(h);
+    uint64_t now = loop_now(loop), at = lease_end(h), overdue = overdue_at(h);
 
-    if (!h->timer)
-        h->timer = loop_timer(loop, now < end ? end - now : 0, look_at_end, h);
+    if (overdue > now && overdue < at)
+        at = overdue;
+    if (!h->timer && (h->send == NULL || !TAILQ_EMPTY(&h->notices)))
+        h->timer = loop_timer(loop, now < at ? at - now : 0, look_at_end, h);
 }
 
 void lease_holder_end(struct lease_holder *h, bool certain)
@@ -226,7 +241,8 @@ void lease_table_grace(struct lease_table *t, uint64_t time)
 
     if (t->remembered || time == 0)
         return; /* a table with leases of its own is no new one */
-    h = t->former = lease_holder_new(t, 0, 0, time, "a client of before the restart", NULL, NULL);
+    h = t->former =
+        lease_holder_new(t, 0, 0, time, "a client of before the restart", NULL, NULL, NULL);
     t->stats.holders--;
     t->remembered = time;
     lease_watch(h);

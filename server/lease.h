@@ -68,10 +68,16 @@ bool lease_table_empty(const struct lease_table *table);
 typedef void lease_send_fn(void *cookie, uint64_t serial, const struct touch *touches,
                            size_t count);
 
+/*
+ * The client is heard, so that its lease goes on, but has not answered an invalidation for a term:
+ * its session must end, for others wait. Called from the loop; may end the holder.
+ */
+typedef void lease_overdue_fn(void *cookie);
+
 /* name is for the log (copied). id and secret as told in WELCOME. term in ns. */
 struct lease_holder *lease_holder_new(struct lease_table *table, uint64_t id, uint64_t secret,
                                       uint64_t term, const char *name, lease_send_fn *send,
-                                      void *cookie);
+                                      lease_overdue_fn *overdue, void *cookie);
 /* The client was heard at this loop_now(). */
 void lease_heard(struct lease_holder *holder, uint64_t when);
 /*

@@ -61,6 +61,7 @@ struct lease_notice {
     struct lease_holder *holder;
     struct lease_recall *recall; /* NULL: no update waits for it */
     uint64_t serial;
+    uint64_t sent;         /* time */
     uint64_t highest;      /* last number granted before it was sent */
     struct touch *touches; /* until sent */
     size_t count, room;
@@ -77,6 +78,7 @@ struct lease_holder {
     uint64_t last_serial;
     char *name;
     lease_send_fn *send; /* NULL: its session is over */
+    lease_overdue_fn *overdue;
     void *cookie;
     struct lease_page_list pages;
     size_t page_count;

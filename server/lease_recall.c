@@ -18,6 +18,7 @@ static struct lease_notice *notice_collect(struct lease_holder *h, struct lease_
     n = h->collecting = xcalloc(1, sizeof(*n));
     n->holder = h;
     n->serial = ++h->last_serial;
+    n->sent = loop_now(h->table->loop);
     n->highest = h->table->last_number;
     n->recall = recall;
     TAILQ_INSERT_TAIL(&h->notices, n, of_holder);

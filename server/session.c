@@ -267,6 +267,11 @@ static void invalidate(void *cookie, uint64_t serial, const struct touch *touche
     buf_free(&out);
 }
 
+static void overdue(void *cookie)
+{
+    session_cut(cookie, ECP_ETIMEOUT, "an invalidation was not answered for a lease term");
+}
+
 struct lease_holder *session_holder(struct session *session)
 {
     char *name;
@@ -276,7 +281,7 @@ struct lease_holder *session_holder(struct session *session)
                          session->program, conn_peer(session->conn));
         session->holder =
             lease_holder_new(session->namespace->backend->leases, session->id, session->secret,
-                             session->term, name, invalidate, session);
+                             session->term, name, invalidate, overdue, session);
         free(name);
     }
     return session->holder;

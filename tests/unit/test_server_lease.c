@@ -166,7 +166,11 @@ Test(server_lease, one_that_is_heard_meanwhile_is_waited_for)
     struct lease_recall *r = recall(&b, "^A(1)", false);
     test_loop_advance(loop, TERM / 2);
     lease_heard(a.holder, loop_now(loop));
-    test_loop_advance(loop, TERM - 1);
+    test_loop_advance(loop, TERM / 2 - 1);
+    cr_assert_not(a.overdue);
+    test_loop_advance(loop, 1);
+    cr_assert(a.overdue, "it is heard, but does not answer");
+    test_loop_advance(loop, TERM / 2 - 1);
     cr_assert_eq(done_calls, 0);
     test_loop_advance(loop, 1);
     cr_assert_eq(done_calls, 1);

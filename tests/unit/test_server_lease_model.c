@@ -56,7 +56,7 @@ static struct mpage mpages[PAGES];
 static struct mseat seats[SEATS];
 static struct mrecall recalls[RECALLS];
 static uint64_t last_id, last_number;
-static unsigned granted, refused, waits, lapses, own_told;
+static unsigned granted, refused, waits, lapses, own_told, overdues;
 
 /* ---- The model ---- */
 
@@ -124,6 +124,12 @@ static void sent(void *cookie, uint64_t serial, const struct touch *touches, siz
     memcpy(seat->fresh->touches, touches, count * sizeof(*touches));
 }
 
+/* As a bad client's session, it is left to itself: it may still answer. */
+static void overdue(void *cookie)
+{
+    overdues++;
+}
+
 static void sit(int seat)
 {
     struct mseat *s = &seats[seat];
@@ -131,7 +137,7 @@ static void sit(int seat)
     s->id = ++last_id;
     s->gone = false;
     s->heard = loop_now(loop);
-    s->holder = lease_holder_new(table, s->id, s->id + 1, TERM, "a test", sent, s);
+    s->holder = lease_holder_new(table, s->id, s->id + 1, TERM, "a test", sent, overdue, s);
 }
 
 static void done(void *cookie)
@@ -427,6 +433,7 @@ Test(server_lease_model, random_holders_and_recalls)
     cr_assert_gt(waits, STEPS / 200);
     cr_assert_gt(lapses, 20);
     cr_assert_gt(own_told, 20);
+    cr_assert_gt(overdues, 20);
     for (int i = 0; i < RECALLS; i++)
         if (recalls[i].recall)
             lease_recall_end(recalls[i].recall);

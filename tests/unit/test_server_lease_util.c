@@ -32,6 +32,13 @@ struct slice level(const char *ref)
     return key_last(key(ref));
 }
 
+static void overdue(void *cookie)
+{
+    struct seat *seat = cookie;
+
+    seat->overdue = true;
+}
+
 static void sent(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
 {
     struct seat *seat = cookie;
@@ -58,7 +65,7 @@ void done(void *cookie)
 void sit(struct seat *seat, uint64_t id)
 {
     *seat = (struct seat){0};
-    seat->holder = lease_holder_new(table, id, id + 1000, TERM, "a test", sent, seat);
+    seat->holder = lease_holder_new(table, id, id + 1000, TERM, "a test", sent, overdue, seat);
 }
 
 void begin(const struct lease_config *config)

@@ -12,6 +12,7 @@ struct seat {
     struct lease_holder *holder;
     uint64_t serial;   /* of the last invalidation; 0: none */
     unsigned messages; /* so far */
+    bool overdue;      /* it was said to be */
     char text[600];    /* of the last: "E^A(1) S^B P^C " */
 };
 
