@@ -66,7 +66,7 @@ uint64_t lease_marker_read(const char *directory, uint64_t longest)
 
     if (!file && errno == ENOENT)
         term = 0;
-    else if (file && fscanf(file, "%" SCNu64, &ms) == 1 && ms > 0 && ms * LOOP_MS <= longest)
+    else if (file && fscanf(file, "%" SCNu64, &ms) == 1 && ms > 0 && ms <= longest / LOOP_MS)
         term = ms * LOOP_MS;
     else
         log_warning("%s cannot be understood: taken for a term of %" PRIu64 " s", path,

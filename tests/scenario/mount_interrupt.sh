@@ -5,7 +5,7 @@ LIMIT=240
 . "$(dirname "$0")/lib.sh"
 need_fuse
 
-start_ecpd
+start_ecpd --lease 2
 ecpd_port=$port
 mount_ecpfs a
 a=$mnt a_pid=$mount_pid
@@ -113,7 +113,7 @@ done
 unmount_ecpfs c "$mount_pid"
 
 # And comes back.
-start_ecpd
+start_ecpd --lease 2
 wait_until 30 reads three "$a/T/1" || fail "the mount does not come back"
 unmount_ecpfs a "$a_pid"
 stop_ecpd

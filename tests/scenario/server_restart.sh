@@ -4,7 +4,7 @@
 LIMIT=180
 . "$(dirname "$0")/lib.sh"
 
-start_ecpd
+start_ecpd --lease 2
 ecpd_port=$port
 ecp import "$sample" || fail import
 ecp export | tail -n +3 >"$dir/before"
@@ -35,7 +35,7 @@ w=$!
 wait_until 30 acknowledged 20 || fail "no increments"
 stop_ecpd
 wait $w
-start_ecpd
+start_ecpd --lease 2
 kept SIGTERM
 ecp export | grep -av '^\^COUNT=' | tail -n +3 | cmp - "$dir/before" || fail "data after SIGTERM"
 
@@ -49,7 +49,7 @@ for round in 1 2 3; do
     kill -9 "$ecpd_pid"
     wait "$ecpd_pid" 2>/dev/null
     wait $w
-    start_ecpd
+    start_ecpd --lease 2
     kept "kill -9, round $round"
 done
 ecp export | grep -av '^\^COUNT=' | tail -n +3 | cmp - "$dir/before" || fail "data after kill -9"
@@ -101,11 +101,11 @@ stop_ecpd
 # A mount outlives a restart of its server.
 if [ -w /dev/fuse ] || [ "${CI:-}" = true ]; then
     need_fuse
-    start_ecpd
+    start_ecpd --lease 2
     mount_ecpfs a
     printf before >"$mnt/OVER"
     stop_ecpd
-    start_ecpd
+    start_ecpd --lease 2
     wait_until 30 reads before "$mnt/OVER" || fail "the mount does not come back"
     printf after >"$mnt/OVER" || fail "write after the restart"
     assert_eq after "$(node_get '^OVER')" "write after the restart"
