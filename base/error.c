@@ -39,6 +39,8 @@ static const struct error_row rows[ECP_ERROR_END] = {
     [ECP_ENOMEM] = {"ENOMEM", "out of memory", ENOMEM},
     [ECP_EUNREACHABLE] = {"EUNREACHABLE", "the server cannot be reached", EIO},
     [ECP_ESHUTDOWN] = {"ESHUTDOWN", "the server is going down", EIO},
+    [ECP_ELOCKFULL] = {"ELOCKFULL", "no room for more locks", ENOLCK},
+    [ECP_EDEADLOCK] = {"EDEADLOCK", "waiting for this lock would never end", EDEADLK},
 };
 
 static const struct error_row unknown = {"EUNKNOWN", "unknown error", EIO};

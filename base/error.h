@@ -35,6 +35,8 @@ enum ecp_error {
     ECP_ENOMEM = 24,        /* out of memory */
     ECP_EUNREACHABLE = 25,  /* host unknown, connection refused */
     ECP_ESHUTDOWN = 26,     /* the server is going down */
+    ECP_ELOCKFULL = 27,     /* no room in the lock table, or the session has its share */
+    ECP_EDEADLOCK = 28,     /* the request would wait for itself */
     ECP_ERROR_END           /* one past the last */
 };
 

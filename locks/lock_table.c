@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations of the lock table: asking, giving back, passing on, and what follows from it. */
+#include <stdlib.h>
+#include "locks/lock_int.h"
+
+#define SLOTS_MIN 64
+
+struct lock_table *lock_table_new(const struct lock_config *config)
+{
+    struct lock_table *t = xcalloc(1, sizeof(*t));
+
+    t->config = config ? *config : (struct lock_config){0};
+    if (!t->config.max_locks)
+        t->config.max_locks = LOCK_MAX;
+    if (!t->config.max_session)
+        t->config.max_session = t->config.max_locks / 4;
+    t->stats.max = t->config.max_locks;
+    t->name_slots = t->entry_slots = t->owner_slots = SLOTS_MIN;
+    t->names = xcalloc(SLOTS_MIN, sizeof(*t->names));
+    t->entries = xcalloc(SLOTS_MIN, sizeof(*t->entries));
+    t->owners = xcalloc(SLOTS_MIN, sizeof(*t->owners));
+    t->root = xcalloc(1, sizeof(*t->root));
+    t->root->refs = 1;
+    TAILQ_INIT(&t->waiting);
+    TAILQ_INIT(&t->again);
+    TAILQ_INIT(&t->events);
+    return t;
+}
+
+const struct lock_stats *lock_table_stats(const struct lock_table *t)
+{
+    return &t->stats;
+}
+
+/* ---- Events ---- */
+
+static struct lock_event *event_add(struct lock_table *t, enum lock_event_kind kind,
+                                    struct lock_owner *owner)
+{
+    struct lock_event_node *n = xmalloc(sizeof(*n));
+
+    n->event = (struct lock_event){.kind = kind, .session = owner->session, .owner = owner->id};
+    TAILQ_INSERT_TAIL(&t->events, n, queue);
+    return &n->event;
+}
+
+static void events_drop(struct lock_table *t, const struct lock_session *session)
+{
+    struct lock_event_node *n, *next;
+
+    for (n = TAILQ_FIRST(&t->events); n; n = next) {
+        next = TAILQ_NEXT(n, queue);
+        if (session && n->event.session != session)
+            continue;
+        TAILQ_REMOVE(&t->events, n, queue);
+        free(n);
+    }
+}
+
+/* ---- Requests ---- */
+
+static struct lock_request *request_new(struct lock_owner *owner, const struct lock_item *items,
+                                        size_t count)
+{
+    struct lock_request *r = xcalloc(1, sizeof(*r) + count * sizeof(r->items[0]));
+
+    r->owner = owner;
+    r->serial = UINT64_MAX;
+    r->count = count;
+    for (size_t i = 0; i < count; i++)
+        r->items[i] = (struct lock_wait){
+            .request = r,
+            .name = lock_name_get(owner->session->table, items[i].name),
+            .start = items[i].start,
+            .end = items[i].end,
+            .mode = (uint8_t)items[i].mode,
+            .counted = items[i].counted,
+        };
+    owner->pins++;
+    return r;
+}
+
+/* In no queue any more. */
+static void request_free(struct lock_request *r)
+{
+    struct lock_owner *owner = r->owner;
+
+    for (size_t i = 0; i < r->count; i++)
+        lock_name_unref(owner->session->table, r->items[i].name);
+    free(r);
+    owner->pins--;
+    lock_owner_check(owner);
+}
+
+/* What it has now may let its group's other requests pass others. */
+static void group_wake(struct lock_table *t, struct lock_group *group)
+{
+    struct lock_owner *o;
+    struct lock_request *r;
+
+    if (group->waiting)
+        LIST_FOREACH (o, &group->owners, of_group)
+            LIST_FOREACH (r, &o->requests, of_owner)
+                lock_wake_one(t, r);
+}
+
+static void grant(struct lock_table *t, struct lock_request *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        lock_entry_add(r->owner, &r->items[i], r->delegable, r->now);
+    t->stats.granted++;
+    group_wake(t, r->owner->group);
+}
+
+/* ---- Recalls ---- */
+
+struct recall {
+    struct lock_table *table;
+    const struct lock_wait *item;
+};
+
+static bool recall(void *cookie, struct lock_entry *held)
+{
+    struct recall *c = cookie;
+    struct lock_entry *e;
+
+    if (!held->owner->delegable)
+        return true;
+    LIST_FOREACH (e, &held->owner->entries, of_owner) {
+        const struct lock_name *n = e->name;
+
+        if (!e->delegable || e->recalled || !lock_modes_conflict(e->at_mode, c->item->mode))
+            continue;
+        while (n && n != held->name)
+            n = n->parent;
+        if (!n || (held->at_mode != LOCK_NONE && held->name != c->item->name && e != held))
+            continue;
+        e->recalled = true;
+        c->table->stats.recalls++;
+        lock_name_key(e->name, &event_add(c->table, LOCK_EVENT_RECALL, e->owner)->name);
+    }
+    return true;
+}
+
+static void recall_all(struct lock_table *t, struct lock_request *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        struct recall c = {.table = t, .item = &r->items[i]};
+
+        lock_each_holder(&r->items[i], recall, &c);
+    }
+}
+
+/* ---- Looking again ---- */
+
+static void request_end(struct lock_table *t, struct lock_request *r, enum lock_event_kind kind)
+{
+    event_add(t, kind, r->owner)->cookie = r->cookie;
+    request_free(r);
+}
+
+static void settle(struct lock_table *t)
+{
+    struct lock_request *r;
+    struct lock_blocker b;
+
+    while ((r = TAILQ_FIRST(&t->again))) {
+        TAILQ_REMOVE(&t->again, r, again);
+        r->is_again = false;
+        if (lock_blocked(t, r, &b)) {
+            lock_watch(r, &b);
+            if (b.entry)
+                recall_all(t, r);
+            continue;
+        }
+        lock_dequeue(t, r);
+        grant(t, r);
+        request_end(t, r, LOCK_EVENT_GRANTED);
+    }
+}
+
+/* ---- Asking ---- */
+
+static bool room(struct lock_session *session, size_t count)
+{
+    struct lock_table *t = session->table;
+
+    return session->count + count <= t->config.max_session &&
+           t->stats.locks + t->stats.items + count <= t->config.max_locks;
+}
+
+static int wait(struct lock_table *t, struct lock_request *r, const struct lock_blocker *b)
+{
+    r->serial = ++t->serial;
+    lock_enqueue(t, r);
+    if (lock_deadlock(t, r)) {
+        t->stats.deadlocks++;
+        r->deadlocked = true;
+        if (!r->patient) {
+            lock_dequeue(t, r);
+            request_free(r);
+            return ECP_EDEADLOCK;
+        }
+    }
+    t->stats.waited++;
+    lock_watch(r, b);
+    if (b->entry)
+        recall_all(t, r);
+    return 0;
+}
+
+int lock_ask(struct lock_session *session, const struct lock_who *who,
+             const struct lock_item *items, size_t count, unsigned flags, uint64_t now,
+             void *cookie, struct lock_request **request)
+{
+    struct lock_table *t = session->table;
+    struct lock_request *r;
+    struct lock_blocker b;
+    int error = 0;
+
+    *request = NULL;
+    if (!room(session, count)) {
+        t->stats.full++;
+        return ECP_ELOCKFULL;
+    }
+    r = request_new(lock_owner_get(session, who), items, count);
+    r->now = now;
+    r->cookie = cookie;
+    r->delegable = flags & LOCK_DELEGABLE;
+    r->patient = flags & LOCK_PATIENT;
+    if (!lock_blocked(t, r, &b)) {
+        grant(t, r);
+        request_free(r);
+    } else if (flags & LOCK_WAIT) {
+        error = wait(t, r, &b);
+        *request = error ? NULL : r;
+    } else {
+        recall_all(t, r);
+        request_free(r);
+        error = ECP_EBUSY;
+    }
+    settle(t);
+    return error;
+}
+
+void lock_cancel(struct lock_request *r)
+{
+    struct lock_table *t = r->owner->session->table;
+
+    lock_dequeue(t, r);
+    request_free(r);
+    settle(t);
+}
+
+/* ---- Giving back ---- */
+
+static struct lock_entry *held(struct lock_owner *owner, struct slice name)
+{
+    struct lock_table *t = owner->session->table;
+    struct lock_name *n = lock_name_find(t, name);
+
+    return n ? lock_entry_find(t, owner, n) : NULL;
+}
+
+void lock_release(struct lock_session *session, uint64_t id, const struct lock_item *items,
+                  size_t count)
+{
+    struct lock_owner *owner = lock_owner_find(session, id);
+    struct lock_entry *e;
+
+    if (!owner)
+        return;
+    owner->pins++;
+    for (size_t i = 0; i < count; i++)
+        if ((e = held(owner, items[i].name)))
+            lock_entry_take(e, &items[i]);
+    owner->pins--;
+    lock_owner_check(owner);
+    settle(session->table);
+}
+
+/* The first entry may be an ancestor's, which goes with the last below it. */
+static void clear_all(struct lock_owner *owner)
+{
+    struct lock_entry *e, *up;
+
+    while ((e = LIST_FIRST(&owner->entries))) {
+        for (up = e; up->at_mode == LOCK_NONE;)
+            up = LIST_NEXT(up, of_owner);
+        lock_entry_clear(up);
+    }
+}
+
+void lock_release_owner(struct lock_session *session, uint64_t id)
+{
+    struct lock_owner *owner = lock_owner_find(session, id);
+
+    if (!owner)
+        return;
+    owner->pins++;
+    clear_all(owner);
+    owner->pins--;
+    lock_owner_check(owner);
+    settle(session->table);
+}
+
+void lock_release_name(struct lock_session *session, uint64_t id, struct slice name)
+{
+    struct lock_owner *owner = lock_owner_find(session, id);
+    struct lock_entry *e = owner ? held(owner, name) : NULL;
+
+    if (!e || e->at_mode == LOCK_NONE)
+        return;
+    owner->pins++;
+    lock_entry_clear(e);
+    owner->pins--;
+    lock_owner_check(owner);
+    settle(session->table);
+}
+
+void lock_session_free(struct lock_session *session)
+{
+    struct lock_table *t = session->table;
+    struct lock_owner *o;
+    struct lock_request *r;
+
+    while ((o = LIST_FIRST(&session->owners))) {
+        o->pins++;
+        while ((r = LIST_FIRST(&o->requests))) {
+            lock_dequeue(t, r);
+            request_free(r);
+        }
+        clear_all(o);
+        o->pins--;
+        lock_owner_check(o);
+    }
+    LIST_REMOVE(session, all);
+    events_drop(t, session);
+    free(session);
+    settle(t);
+}
+
+/* ---- Delegation ---- */
+
+static bool waits_for(struct lock_table *t, const struct lock_request *r,
+                      const struct lock_group *group)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (lock_group_conflicts(t, group, &r->items[i]))
+            return true;
+    return false;
+}
+
+/* Deadlocks that were not seen while the lock might have been idle. */
+static void find_deadlocks(struct lock_table *t, struct lock_entry *e)
+{
+    struct lock_request *r, *next;
+
+    for (r = TAILQ_FIRST(&t->waiting); r; r = next) {
+        next = TAILQ_NEXT(r, queue);
+        if (r->deadlocked || !waits_for(t, r, e->owner->group) || !lock_deadlock(t, r))
+            continue;
+        t->stats.deadlocks++;
+        r->deadlocked = true;
+        if (r->patient)
+            continue;
+        lock_dequeue(t, r);
+        request_end(t, r, LOCK_EVENT_DEADLOCK);
+    }
+}
+
+void lock_kept(struct lock_session *session, uint64_t id, struct slice name)
+{
+    struct lock_owner *owner = lock_owner_find(session, id);
+    struct lock_entry *e = owner ? held(owner, name) : NULL;
+
+    if (!e)
+        return;
+    lock_entry_not_delegable(e);
+    if (owner->group->waiting)
+        find_deadlocks(session->table, e);
+    settle(session->table);
+}
+
+/* The request of `to` that waits for just this name, whole; or NULL. */
+static struct lock_request *request_for(struct lock_owner *to, const struct lock_entry *e)
+{
+    struct lock_request *r;
+
+    LIST_FOREACH (r, &to->requests, of_owner)
+        if (r->count == 1 && r->items[0].name == e->name && !r->items[0].counted &&
+            r->items[0].mode <= e->at_mode)
+            return r;
+    return NULL;
+}
+
+bool lock_pass(struct lock_session *session, uint64_t from_id, const struct lock_who *who,
+               struct slice name, bool delegable, void **ended)
+{
+    struct lock_table *t = session->table;
+    struct lock_owner *from = lock_owner_find(session, from_id), *to;
+    struct lock_entry *e = from ? held(from, name) : NULL;
+    struct lock_request *r;
+    struct lock_wait item;
+    uint64_t now;
+
+    *ended = NULL;
+    if (!e || e->at_mode == LOCK_NONE || e->count[0] || e->count[1] || from_id == who->owner)
+        return false;
+    to = lock_owner_get(session, who);
+    from->pins++;
+    to->pins++;
+    item = (struct lock_wait){.name = e->name, .mode = (uint8_t)e->at_mode, .end = LOCK_RANGE_END};
+    now = e->since;
+    e->name->refs++;
+    if ((r = request_for(to, e))) {
+        *ended = r->cookie;
+        now = r->now;
+        lock_dequeue(t, r);
+        request_free(r);
+    }
+    lock_entry_add(to, &item, delegable, now);
+    lock_entry_clear(e);
+    lock_name_unref(t, item.name);
+    group_wake(t, to->group);
+    from->pins--;
+    lock_owner_check(from);
+    to->pins--;
+    lock_owner_check(to);
+    settle(t);
+    return true;
+}
+
+bool lock_next_event(struct lock_table *t, struct lock_event *event)
+{
+    struct lock_event_node *n = TAILQ_FIRST(&t->events);
+
+    if (!n)
+        return false;
+    *event = n->event;
+    TAILQ_REMOVE(&t->events, n, queue);
+    free(n);
+    return true;
+}
+
+void lock_table_free(struct lock_table *t)
+{
+    struct lock_session *s;
+
+    if (!t)
+        return;
+    while ((s = LIST_FIRST(&t->sessions)))
+        lock_session_free(s);
+    events_drop(t, NULL);
+    free(t->root);
+    free(t->names);
+    free(t->entries);
+    free(t->owners);
+    free(t);
+}

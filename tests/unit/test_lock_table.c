@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lock table: order of waiters, delegation, bounds; rules in general are test_lock_model's. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "locks/lock_table.h"
+
+static struct lock_table *table;
+static struct lock_session *a, *b;
+
+static void setup(void)
+{
+    table = lock_table_new(NULL);
+    a = lock_session_new(table, "a");
+    b = lock_session_new(table, "b");
+}
+
+static void teardown(void)
+{
+    lock_table_free(table);
+}
+
+TestSuite(lock_table, .init = setup, .fini = teardown);
+
+static struct key key_of(const char *global, int subscript)
+{
+    struct key k;
+    char text[16];
+    key_root(&k);
+    key_append(&k, slice_str(global));
+    snprintf(text, sizeof text, "%d", subscript);
+    if (subscript >= 0)
+        key_append(&k, slice_str(text));
+    return k;
+}
+
+static int ask(struct lock_session *s, uint64_t owner, const char *global, int subscript,
+               enum lock_mode mode, unsigned flags, void *cookie, struct lock_request **request)
+{
+    struct key k = key_of(global, subscript);
+    struct lock_who who = {.owner = owner};
+    struct lock_item item = {.name = key_slice(&k), .mode = mode, .end = LOCK_RANGE_END};
+    struct lock_request *unused;
+    return lock_ask(s, &who, &item, 1, flags, 1, cookie, request ? request : &unused);
+}
+
+static void drop(struct lock_session *s, uint64_t owner, const char *global, int subscript)
+{
+    struct key k = key_of(global, subscript);
+    lock_release_name(s, owner, key_slice(&k));
+}
+
+static void expect(enum lock_event_kind kind, struct lock_session *s, uint64_t owner)
+{
+    struct lock_event e;
+    cr_assert(lock_next_event(table, &e));
+    cr_assert_eq(e.kind, kind);
+    cr_assert_eq(e.session, s);
+    cr_assert_eq(e.owner, owner);
+}
+
+static void expect_nothing(void)
+{
+    struct lock_event e;
+    cr_assert(!lock_next_event(table, &e));
+}
+
+Test(lock_table, waiters_pass_in_the_order_of_their_arrival)
+{
+    cr_assert_eq(ask(a, 0, "X", -1, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    for (uint64_t i = 1; i <= 1000; i++)
+        cr_assert_eq(
+            ask(i % 2 ? a : b, i, "X", (int)(i % 3) - 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    drop(a, 0, "X", -1);
+    for (uint64_t i = 1; i <= 1000; i++) {
+        struct lock_event e;
+        cr_assert(lock_next_event(table, &e));
+        cr_assert_eq(e.owner, i);
+        lock_release_owner(e.session, i);
+    }
+    cr_assert_eq(lock_table_stats(table)->locks, 0u);
+    cr_assert_eq(lock_table_stats(table)->names, 0u);
+}
+
+Test(lock_table, cancelled_waiter_leaves_no_trace)
+{
+    struct lock_request *r;
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, &r), 0);
+    cr_assert_eq(ask(b, 3, "X", 1, LOCK_SHARED, LOCK_WAIT, NULL, NULL), 0);
+    lock_cancel(r);
+    expect_nothing();
+    drop(a, 1, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 3);
+    expect_nothing();
+}
+
+Test(lock_table, idle_lock_is_recalled_and_returned)
+{
+    cr_assert_eq(ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL), 0);
+    cr_assert_eq(ask(b, 2, "X", -1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    expect(LOCK_EVENT_RECALL, a, 1);
+    cr_assert_eq(ask(b, 3, "X", -1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    expect_nothing();
+    drop(a, 1, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 2);
+}
+
+Test(lock_table, refused_request_recalls_too)
+{
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), ECP_EBUSY);
+    expect(LOCK_EVENT_RECALL, a, 1);
+}
+
+/* An owner whose lock may be idle waits for nobody through it; kept locks do make circles. */
+Test(lock_table, deadlock_through_a_delegated_lock_is_found_when_it_is_kept)
+{
+    struct key x = key_of("X", 1);
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
+    ask(b, 2, "Y", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    cr_assert_eq(ask(a, 1, "Y", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    expect(LOCK_EVENT_RECALL, a, 1);
+    expect_nothing();
+    lock_kept(a, 1, key_slice(&x));
+    expect(LOCK_EVENT_DEADLOCK, b, 2);
+    expect_nothing();
+    cr_assert_eq(lock_table_stats(table)->deadlocks, 1u);
+}
+
+Test(lock_table, passed_lock_ends_the_request_for_it)
+{
+    struct key x = key_of("X", 1);
+    struct lock_who to = {.owner = 2};
+    int waiter;
+    void *ended;
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    ask(b, 3, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL);
+    ask(a, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, &waiter, NULL);
+    cr_assert(lock_pass(a, 1, &to, key_slice(&x), false, &ended));
+    cr_assert_eq(ended, &waiter);
+    expect_nothing();
+    cr_assert(!lock_pass(a, 1, &to, key_slice(&x), false, &ended));
+    drop(a, 2, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 3);
+}
+
+Test(lock_table, opposite_order_is_a_deadlock)
+{
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    ask(b, 2, "Y", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    cr_assert_eq(ask(a, 1, "Y", -1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    cr_assert_eq(ask(b, 2, "X", -1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), ECP_EDEADLOCK);
+    drop(b, 2, "Y", 1);
+    expect(LOCK_EVENT_GRANTED, a, 1);
+}
+
+Test(lock_table, patient_request_waits_in_a_deadlock)
+{
+    ask(a, 1, "X", 1, LOCK_SHARED, 0, NULL, NULL);
+    ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL);
+    cr_assert_eq(ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL), 0);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT | LOCK_PATIENT, NULL, NULL), 0);
+    drop(b, 2, "X", 1);
+    expect(LOCK_EVENT_GRANTED, a, 1);
+}
+
+Test(lock_table, full_session_leaves_room_for_others)
+{
+    struct lock_config config = {.max_locks = 40};
+    struct lock_table *small = lock_table_new(&config);
+    struct lock_session *c = lock_session_new(small, NULL), *d = lock_session_new(small, NULL);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(ask(c, 1, "X", i, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    cr_assert_eq(ask(c, 1, "X", 10, LOCK_EXCLUSIVE, 0, NULL, NULL), ECP_ELOCKFULL);
+    cr_assert_eq(ask(d, 1, "Y", 1, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    drop(c, 1, "X", 3);
+    cr_assert_eq(ask(c, 1, "X", 10, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    cr_assert_eq(lock_table_stats(small)->full, 1u);
+    lock_table_free(small);
+}
