@@ -51,11 +51,15 @@ static void set_size(struct stat *st, uint64_t size)
     st->st_blocks = (blkcnt_t)((size + 511) / 512);
 }
 
-void attr_of_node(struct fs *fs, const struct inode *in, const struct node *node, struct stat *st)
+void attr_of_node(struct fs *fs, struct inode *in, const struct node *node, struct stat *st)
 {
     set_common(fs, in, st);
+    in->stamp = node->stamp;
     if (inode_is_dir(in)) {
-        set_time(fs, st, node->changed);
+        /* Of two times that it was told, the newer is right. */
+        if (node->changed > in->changed)
+            in->changed = node->changed;
+        set_time(fs, st, in->changed);
     } else {
         set_time(fs, st, node->stamp);
         set_size(st, attr_size(fs, node->value_len));
@@ -65,9 +69,17 @@ void attr_of_node(struct fs *fs, const struct inode *in, const struct node *node
 void attr_of_local(struct fs *fs, const struct inode *in, struct stat *st)
 {
     set_common(fs, in, st);
-    set_time(fs, st, loop_wall(fs->loop));
+    set_time(fs, st, inode_is_dir(in) ? loop_wall(fs->loop) : in->written);
     if (in->gone)
         st->st_nlink = 0;
     if (!inode_is_dir(in))
         set_size(st, in->have ? in->data.len : in->tail.len);
+}
+
+void attr_listing_changed(struct fs *fs, struct slice dir)
+{
+    struct inode *in = inode_find(fs, INODE_DIR, dir, slice_of(NULL, 0));
+
+    if (in && in->changed)
+        in->changed++;
 }

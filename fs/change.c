@@ -8,21 +8,19 @@
 
 /* ---- mkdir ---- */
 
-static void mkdir_done(void *cookie, int error, const struct upstream_applied *applied)
+static void mkdir_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
-    struct node node = {.flags = NODE_DIR};
+    struct node node = {.flags = NODE_DIR, .stamp = stamp, .changed = stamp};
     struct inode *in;
 
-    op->call = NULL;
     if (error) {
         op_error(op, error);
         return;
     }
-    node.stamp = node.changed = applied->stamp;
     in = inode_get(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
     attr_of_node(op->fs, in, &node, &op->st);
-    op_entry(op, in, &op->st);
+    op_entry(op, in, &op->st, 0);
 }
 
 void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -41,7 +39,7 @@ void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
         in->made = true;
         inode_set_local(fs, in, true);
         attr_of_local(fs, in, &op->st);
-        op_entry(op, in, &op->st);
+        op_entry(op, in, &op->st, 0);
     } else {
         struct update u = {
             .kind = UPDATE_MKDIR, .flags = UPDATE_IN_DIR, .key = key_slice(&op->key)};
@@ -55,8 +53,7 @@ static bool has_local(struct fs *fs, struct slice key)
 {
     struct inode *in;
 
-    LIST_FOREACH(in, &fs->locals, local)
-    {
+    LIST_FOREACH (in, &fs->locals, local) {
         bool inside = in->kind == INODE_FILE
                           ? slice_equal(key_parent(key_slice(&in->key)), key)
                           : in->kind != INODE_VALUE && slice_equal(key_slice(&in->key), key);
@@ -66,13 +63,12 @@ static bool has_local(struct fs *fs, struct slice key)
     return false;
 }
 
-static void rmdir_done(void *cookie, int error, const struct upstream_applied *applied)
+static void rmdir_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
     struct inode *in;
 
-    (void)applied;
-    op->call = NULL;
+    (void)stamp;
     in = error ? NULL : inode_find(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
     if (in) {
         inode_set_gone(op->fs, in);
@@ -91,19 +87,20 @@ static void rmdir_more(struct op *op, struct inode *in)
     op_error(op, 0);
 }
 
-static void rmdir_more_read(void *cookie, int error, const struct page *pages, size_t count)
+static void rmdir_more_read(void *cookie, int error, const struct page *page, uint64_t until)
 {
     struct op *op = cookie;
     struct inode *in = inode_find(op->fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
     uint8_t bytes[SUBSCRIPT_MAX_LEN];
 
+    (void)until;
     op->call = NULL;
     if (error) {
         op_error(op, error);
         return;
     }
-    for (size_t i = 0; count > 0 && i < pages[0].count; i++) {
-        int n = key_decode_level(pages[0].entries[i].sub, op->key.len == 0, bytes);
+    for (size_t i = 0; i < page->count; i++) {
+        int n = key_decode_level(page->entries[i].sub, op->key.len == 0, bytes);
         if (n >= 0 && (size_t)n > op->text.len + 3 &&
             slice_has_prefix(slice_of(bytes, (size_t)n), buf_slice(&op->text))) {
             op_error(op, ECP_ENOTEMPTY);
@@ -126,10 +123,10 @@ void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         op_error(op, error);
     } else if (op->kind == INODE_MORE) {
         struct key level = op->key;
-        struct upstream_read args = {.parent = key_slice(&op->key), .budget = 65536};
+        struct slice from = {0};
         if (key_append(&level, buf_slice(&op->text)) == 0)
-            args.from = key_last(key_slice(&level));
-        op->call = fs->up->ops->read(fs->up, &args, rmdir_more_read, op);
+            from = key_last(key_slice(&level));
+        op->call = cache_page(fs->cache, key_slice(&op->key), from, false, rmdir_more_read, op);
     } else if (op->kind != INODE_FILE) {
         op_error(op, ECP_ENOTDIR);
     } else if (has_local(fs, key_slice(&op->key))) {
@@ -142,18 +139,19 @@ void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- unlink ---- */
 
-static void unlink_done(void *cookie, int error, const struct upstream_applied *applied)
+static void unlink_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
     struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), NO_TEXT);
 
-    (void)applied;
-    op->call = NULL;
+    (void)stamp;
     if (error == ECP_ENOENT && in && in->fresh)
         error = 0;
     if (!error && in) {
         inode_set_gone(op->fs, in);
         inode_release(op->fs, in);
+    } else if (in) {
+        content_unload(in);
     }
     op_error(op, error);
 }

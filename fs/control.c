@@ -79,9 +79,9 @@ static struct buf *content_of(const struct fuse_file_info *fi)
     return (struct buf *)(uintptr_t)fi->fh;
 }
 
-void control_read(struct op *op)
+void control_read(fuse_req_t req, const struct fuse_file_info *fi, size_t size, off_t offset)
 {
-    op_part(op, buf_slice(content_of(&op->fi)));
+    reply_part(req, buf_slice(content_of(fi)), (uint64_t)offset, size);
 }
 
 void control_release(struct fuse_file_info *fi)

@@ -4,84 +4,66 @@
 
 #include <errno.h>
 
-#define LIST_BUDGET (64u << 10) /* bytes of a page asked for */
-
 static struct listing *listing_of(const struct fuse_file_info *fi)
 {
     return (struct listing *)(uintptr_t)fi->fh;
 }
 
-static void opendir_answer(struct op *op)
+static bool opendir_answer(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
     struct listing *l = xcalloc(1, sizeof(*l));
 
-    op->fi.fh = (uint64_t)(uintptr_t)l;
-    if (!op_opened(op))
-        listing_free(l);
+    fi->fh = (uint64_t)(uintptr_t)l;
+    if (reply_opened(req, in, fi))
+        return true;
+    listing_free(l);
+    return false;
 }
 
-static void opendir_done(void *cookie, int error, const struct node *node)
+static void opendir_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
 
+    (void)until;
     op->call = NULL;
-    if (error || !attr_matches(op->in, node))
+    if (error || !attr_matches(op->in, node)) {
         op_error(op, error ? error : ECP_ESTALE);
-    else
-        opendir_answer(op);
+        return;
+    }
+    fuse_req_interrupt_func(op->req, NULL, NULL);
+    opendir_answer(op->req, op->in, &op->fi);
+    op_free(op);
 }
 
 void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct inode *in = inode_by_id(fs, ino);
+    struct node node;
+    struct op *op;
+    uint64_t until;
 
-    op->fi = *fi;
-    if (op->in->gone)
-        op_error(op, ECP_ESTALE);
-    else if (inode_is_local(op->in) || op->in == fs->root)
-        opendir_answer(op);
-    else
-        op->call = fs->up->ops->node(fs->up, key_slice(&op->in->key), 0, opendir_done, op);
+    if (in->gone) {
+        fuse_reply_err(req, ESTALE);
+    } else if (inode_is_local(in) || in == fs->root ||
+               (cache_node_now(fs->cache, key_slice(&in->key), 0, &node, &until) &&
+                attr_matches(in, &node))) {
+        opendir_answer(req, in, fi);
+    } else {
+        op = op_new(fs, req, in);
+        op->fi = *fi;
+        op->call = cache_node(fs->cache, key_slice(&in->key), 0, opendir_done, op);
+    }
 }
+
+/* ---- pages ---- */
 
 static void readdir_step(struct op *op);
 
-static void readdir_emit(struct op *op, struct listing *l)
+static void take_page(struct op *op, struct listing *l, const struct page *page)
 {
-    size_t i = op->offset - l->first;
-
-    buf_clear(&op->bytes);
-    buf_reserve(&op->bytes, op->size);
-    for (; i < l->count; i++) {
-        const struct item *it = &l->items[i];
-        struct stat st = {.st_ino = it->ino, .st_mode = it->dir ? S_IFDIR : S_IFREG};
-        size_t n = fuse_add_direntry(
-            op->req, (char *)op->bytes.data + op->bytes.len, op->size - op->bytes.len,
-            (const char *)l->names.data + it->name_at, &st, (off_t)(l->first + i + 1));
-        if (n > op->size - op->bytes.len)
-            break;
-        op->bytes.len += n;
-    }
-    op_bytes(op, buf_slice(&op->bytes));
-}
-
-static void page_done(void *cookie, int error, const struct page *pages, size_t count)
-{
-    struct op *op = cookie;
-    struct listing *l = listing_of(&op->fi);
-    const struct page *page = count ? &pages[0] : NULL;
     bool beyond = false;
 
-    op->call = NULL;
-    if (error || !page) {
-        op_error(op, error ? error : ECP_EPROTO);
-        return;
-    }
-    if (l->first == 0 && op->in->kind == INODE_DIR && op->in->key.len > 0 &&
-        (page->self.flags & NODE_VALUE))
-        listing_add(l, slice_str(".value"), false,
-                    inode_number(INODE_VALUE, key_slice(&op->in->key), slice_of(NULL, 0)));
     if (l->first == 0)
         listing_add_locals(op->fs, op->in, l);
     for (size_t i = 0; i < page->count && !beyond; i++)
@@ -91,16 +73,36 @@ static void page_done(void *cookie, int error, const struct page *pages, size_t 
         buf_clear(&l->last);
         buf_append_slice(&l->last, page->entries[page->count - 1].sub);
     }
+}
+
+static void page_done(void *cookie, int error, const struct page *page, uint64_t until)
+{
+    struct op *op = cookie;
+
+    (void)until;
+    op->call = NULL;
+    if (error) {
+        op_error(op, error);
+        return;
+    }
+    take_page(op, listing_of(&op->fi), page);
     readdir_step(op);
 }
 
-static void fetch(struct op *op, struct listing *l, struct slice from, bool after)
+/* This and the fetch_* below: whether the page is there at once. */
+static bool fetch(struct op *op, struct listing *l, struct slice from, bool after)
 {
-    struct upstream_read args = {.parent = key_slice(&op->in->key), .from = from, .after = after};
+    struct slice parent = key_slice(&op->in->key);
+    struct page page;
+    uint64_t until;
 
-    args.budget = LIST_BUDGET;
     l->to_end = false;
-    op->call = op->fs->up->ops->read(op->fs->up, &args, page_done, op);
+    if (cache_page_now(op->fs->cache, parent, from, after, &page, &until)) {
+        take_page(op, l, &page);
+        return true;
+    }
+    op->call = cache_page(op->fs->cache, parent, from, after, page_done, op);
+    return false;
 }
 
 /* The level from which a listing of long names' rest begins; empty for a plain directory. */
@@ -112,19 +114,44 @@ static struct slice start_level(const struct inode *in, struct key *key)
     return key_last(key_slice(key));
 }
 
-static void list_control(struct op *op, struct listing *l)
+static bool list_control(struct op *op, struct listing *l)
 {
     listing_add(
         l, slice_str(CONTROL_STATS), false,
         inode_number(INODE_CONTROL_FILE, key_slice(&op->in->key), slice_str(CONTROL_STATS)));
     l->to_end = true;
-    readdir_step(op);
+    return true;
 }
 
-static void fetch_first(struct op *op, struct listing *l)
+static bool fetch_self(struct op *op, const struct node *self)
 {
+    struct listing *l = listing_of(&op->fi);
     struct key key;
     struct slice from = start_level(op->in, &key);
+
+    if (self && (self->flags & NODE_VALUE))
+        listing_add(l, slice_str(".value"), false,
+                    inode_number(INODE_VALUE, key_slice(&op->in->key), slice_of(NULL, 0)));
+    return fetch(op, l, from, false);
+}
+
+static void self_done(void *cookie, int error, const struct node *node, uint64_t until)
+{
+    struct op *op = cookie;
+
+    (void)until;
+    op->call = NULL;
+    if (error)
+        op_error(op, error);
+    else if (fetch_self(op, node))
+        readdir_step(op);
+}
+
+static bool fetch_first(struct op *op, struct listing *l)
+{
+    struct slice key = key_slice(&op->in->key);
+    struct node node;
+    uint64_t until;
 
     listing_reset(l);
     l->first = 0;
@@ -139,12 +166,16 @@ static void fetch_first(struct op *op, struct listing *l)
     listing_add(l, slice_str(".."), true,
                 inode_number(INODE_DIR, key_parent(key_slice(&op->in->key)), slice_of(NULL, 0)));
     if (op->in->kind == INODE_CONTROL)
-        list_control(op, l);
-    else
-        fetch(op, l, from, false);
+        return list_control(op, l);
+    if (op->in->kind == INODE_MORE || key.len == 0)
+        return fetch_self(op, NULL);
+    if (cache_node_now(op->fs->cache, key, 0, &node, &until))
+        return fetch_self(op, &node);
+    op->call = cache_node(op->fs->cache, key, 0, self_done, op);
+    return false;
 }
 
-static void fetch_next(struct op *op, struct listing *l)
+static bool fetch_next(struct op *op, struct listing *l)
 {
     struct mark m = {.first = l->first + l->count};
 
@@ -157,38 +188,119 @@ static void fetch_next(struct op *op, struct listing *l)
     }
     l->first = m.first;
     listing_reset(l);
-    fetch(op, l, buf_slice(&l->last), true);
+    return fetch(op, l, buf_slice(&l->last), true);
 }
 
 /* Back to a page that was left: the last mark at or before the offset. */
-static void fetch_mark(struct op *op, struct listing *l)
+static bool fetch_mark(struct op *op, struct listing *l)
 {
     size_t i = l->mark_count;
 
     while (i > 0 && l->marks[i - 1].first > op->offset)
         i--;
-    if (i == 0) {
-        fetch_first(op, l);
-        return;
-    }
+    if (i == 0)
+        return fetch_first(op, l);
     listing_reset(l);
     l->first = l->marks[i - 1].first;
-    fetch(op, l, buf_slice(&l->marks[i - 1].from), true);
+    return fetch(op, l, buf_slice(&l->marks[i - 1].from), true);
+}
+
+/* ---- the answer ---- */
+
+/* Of an entry whose node is known at this moment, the kernel gets attributes and a reference. */
+static struct inode *plus_entry(struct op *op, struct listing *l, const struct item *it,
+                                struct fuse_entry_param *e)
+{
+    struct key key;
+    struct node node;
+    struct inode *in;
+    uint64_t until;
+
+    if (!listing_key(op->in, l, it, &key) ||
+        !cache_node_now(op->fs->cache, key_slice(&key), 0, &node, &until) || node.flags == 0)
+        return NULL;
+    in = inode_get(op->fs, node.flags & (NODE_DIR | NODE_CHILDREN) ? INODE_DIR : INODE_FILE,
+                   key_slice(&key), slice_of(NULL, 0));
+    attr_of_node(op->fs, in, &node, &e->attr);
+    e->attr_timeout = kernel_keeps(in, until);
+    e->entry_timeout = kernel_keeps_name(in, e->attr_timeout);
+    if (e->attr_timeout > 0) {
+        e->ino = in->id;
+        return in;
+    }
+    inode_release(op->fs, in);
+    return NULL;
+}
+
+/* Length of the entry, or 0 when there is no room for it. */
+static size_t emit(struct op *op, struct listing *l, size_t i, char *at, size_t room)
+{
+    const struct item *it = &l->items[i];
+    const char *name = (const char *)l->names.data + it->name_at;
+    struct fuse_entry_param e = {
+        .attr = {.st_ino = it->ino, .st_mode = it->dir ? S_IFDIR : S_IFREG}};
+    off_t next = (off_t)(l->first + i + 1);
+    struct inode *in;
+    size_t n;
+
+    if (!op->plus) {
+        n = fuse_add_direntry(op->req, at, room, name, &e.attr, next);
+        return n > room ? 0 : n;
+    }
+    if (fuse_add_direntry_plus(op->req, NULL, 0, name, NULL, 0) > room)
+        return 0;
+    in = plus_entry(op, l, it, &e);
+    if (in) {
+        inode_count_lookups(in, 1);
+        buf_append(&op->text, &in, sizeof(in));
+    }
+    return fuse_add_direntry_plus(op->req, at, room, name, &e, next);
+}
+
+/* The kernel took the references only when the reply was taken. */
+static void unref_entries(struct op *op)
+{
+    struct inode *in;
+
+    for (size_t at = 0; at < op->text.len; at += sizeof(in)) {
+        memcpy(&in, op->text.data + at, sizeof(in));
+        inode_count_lookups(in, -1);
+        inode_release(op->fs, in);
+    }
+}
+
+static void readdir_emit(struct op *op, struct listing *l)
+{
+    struct buf *out = &op->fs->out;
+    size_t n = 1;
+
+    buf_clear(out);
+    buf_reserve(out, op->size);
+    for (size_t i = op->offset - l->first; i < l->count && n; i++) {
+        n = emit(op, l, i, (char *)out->data + out->len, op->size - out->len);
+        out->len += n;
+    }
+    fuse_req_interrupt_func(op->req, NULL, NULL);
+    if (fuse_reply_buf(op->req, (const char *)out->data, out->len) != 0)
+        unref_entries(op);
+    op_free(op);
 }
 
 static void readdir_step(struct op *op)
 {
     struct listing *l = listing_of(&op->fi);
+    bool there = true;
 
-    if (op->offset < l->first)
-        fetch_mark(op, l);
-    else if (op->offset < l->first + l->count || l->to_end)
-        op->offset > l->first + l->count ? op_bytes(op, slice_of("", 0)) : readdir_emit(op, l);
-    else
-        fetch_next(op, l);
+    while (there && (op->offset < l->first || (op->offset >= l->first + l->count && !l->to_end)))
+        there = op->offset < l->first ? fetch_mark(op, l) : fetch_next(op, l);
+    if (there && op->offset > l->first + l->count)
+        op_bytes(op, slice_of("", 0));
+    else if (there)
+        readdir_emit(op, l);
 }
 
-void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+static void readdir_start(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                          struct fuse_file_info *fi, bool plus)
 {
     struct fs *fs = fuse_req_userdata(req);
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
@@ -196,10 +308,20 @@ void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
     op->fi = *fi;
     op->size = size;
     op->offset = (uint64_t)off;
-    if (off == 0)
-        fetch_first(op, listing_of(fi));
-    else
+    op->plus = plus;
+    if (off > 0 || fetch_first(op, listing_of(fi)))
         readdir_step(op);
+}
+
+void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    readdir_start(req, ino, size, off, fi, false);
+}
+
+void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi)
+{
+    readdir_start(req, ino, size, off, fi, true);
 }
 
 void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

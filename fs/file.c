@@ -7,48 +7,89 @@
 
 /* ---- open ---- */
 
+/*
+ * The kernel's page cache never holds what was written and not sent: who only writes goes past it;
+ * of those who read and write, the kernel asks for attributes before it shows a page to others.
+ */
+static void set_mode(struct fs *fs, struct fuse_file_info *fi, bool keep)
+{
+    int access = fi->flags & O_ACCMODE;
+
+    fi->fh = ++fs->next_handle;
+    fi->noflush = access == O_RDONLY;
+    fi->direct_io = access == O_WRONLY || (fi->flags & O_APPEND);
+    fi->keep_cache = keep && !fi->direct_io;
+}
+
 static void open_finish(struct op *op)
 {
     struct inode *in = op->in;
 
+    set_mode(op->fs, &op->fi, false);
     if (op->fi.flags & O_TRUNC) {
         buf_clear(&in->tail);
         in->have = true;
+        content_by(in, op->fi.fh, op->req);
         content_resize(op->fs, in, 0);
     }
-    op->fi.noflush = (op->fi.flags & O_ACCMODE) == O_RDONLY;
-    op->fi.direct_io = (op->fi.flags & O_APPEND) != 0;
     op_opened(op);
 }
 
-static void open_done(void *cookie, int error, const struct node *node)
+static void open_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
 
+    (void)until;
     op->call = NULL;
-    if (error)
-        op_error(op, error);
-    else if (!op->in->fresh && !op->in->have && !attr_matches(op->in, node))
-        op_error(op, ECP_ESTALE);
-    else
-        open_finish(op);
+    if (error || !attr_matches(op->in, node)) {
+        op_error(op, error ? error : ECP_ESTALE);
+        return;
+    }
+    op->in->stamp = node->stamp;
+    open_finish(op);
+}
+
+static void open_ask(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    (void)error; /* it was its writer's; what is there now is asked for */
+    op->call = cache_node(op->fs->cache, key_slice(&op->in->key), 0, open_done, op);
+}
+
+static bool open_now(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
+{
+    struct node node;
+    uint64_t until;
+
+    if (content_unsent(in) || (fi->flags & O_TRUNC) ||
+        !cache_node_now(in->fs->cache, key_slice(&in->key), 0, &node, &until) ||
+        !attr_matches(in, &node))
+        return false;
+    in->stamp = node.stamp;
+    set_mode(in->fs, fi, true);
+    reply_opened(req, in, fi);
+    return true;
 }
 
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
     struct inode *in = inode_by_id(fs, ino);
-    struct op *op = op_new(fs, req, in);
+    struct op *op;
 
+    if (!in->gone && !inode_is_local(in) && open_now(req, in, fi))
+        return;
+    op = op_new(fs, req, in);
     op->fi = *fi;
     if (in->gone)
         op_error(op, ECP_ESTALE);
     else if (in->kind == INODE_CONTROL_FILE)
         control_open(op);
-    else if (in->kind == INODE_SCRATCH || in->fresh)
-        open_finish(op);
+    else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
+        open_finish(op); /* what was written before is never seen */
     else
-        op->call = fs->up->ops->node(fs->up, key_slice(&in->key), 0, open_done, op);
+        op_flush(op, in, open_ask);
 }
 
 /* ---- create ---- */
@@ -56,33 +97,32 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* node: as the server has it; NULL when the content is here. */
 static void create_answer(struct op *op, struct inode *in, const struct node *node)
 {
-    if (node && !in->have && !in->fresh)
+    if (node)
         attr_of_node(op->fs, in, node, &op->st);
     else
         attr_of_local(op->fs, in, &op->st);
-    op->fi.direct_io = (op->fi.flags & O_APPEND) != 0;
     op->then ? op->then(op) : op_created(op, in, &op->st);
 }
 
-static void create_exclusive_done(void *cookie, int error, const struct upstream_applied *applied)
+static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
+    struct node node = {.flags = NODE_VALUE, .stamp = stamp};
 
-    (void)applied;
-    op->call = NULL;
-    if (error) {
+    if (error)
         op_error(op, error);
-        return;
-    }
-    create_answer(op, inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0)), NULL);
+    else
+        create_answer(op, inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0)),
+                      &node);
 }
 
 /* The directory must be there and the name free, although the value is sent only later. */
-static void create_checked(void *cookie, int error, const struct node *node)
+static void create_checked(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
     struct inode *in;
 
+    (void)until;
     op->call = NULL;
     if (!error && op->kind == INODE_FILE && (node->flags & (NODE_DIR | NODE_CHILDREN)))
         error = ECP_EISDIR;
@@ -95,8 +135,10 @@ static void create_checked(void *cookie, int error, const struct node *node)
         create_answer(op, in, node); /* another was faster */
         return;
     }
+    in->stamp = node->stamp;
     in->fresh = true;
     inode_set_local(op->fs, in, true);
+    content_by(in, op->fi.fh, op->req);
     if (op->fi.flags & O_TRUNC || !(op->fi.flags & O_APPEND))
         content_resize(op->fs, in, 0);
     content_touched(op->fs, in);
@@ -115,6 +157,7 @@ static void create(struct op *op, const char *name)
     } else if (op->kind == INODE_SCRATCH) {
         struct inode *in = inode_get(fs, INODE_SCRATCH, key_slice(&op->key), buf_slice(&op->text));
         in->have = true;
+        content_touched(fs, in);
         inode_set_local(fs, in, true);
         create_answer(op, in, NULL);
     } else if (op->fi.flags & O_EXCL) {
@@ -124,7 +167,7 @@ static void create(struct op *op, const char *name)
             u.cond = COND_NONE;
         op_update(op, &u, create_exclusive_done);
     } else {
-        op->call = fs->up->ops->node(fs->up, key_slice(&op->key), 0, create_checked, op);
+        op->call = cache_node(fs->cache, key_slice(&op->key), 0, create_checked, op);
     }
 }
 
@@ -136,12 +179,14 @@ void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
     (void)mode;
     op->fi = *fi;
+    set_mode(fs, &op->fi, false);
     create(op, name);
 }
 
 static void mknod_answer(struct op *op)
 {
-    op_entry(op, inode_find(op->fs, op->kind, key_slice(&op->key), buf_slice(&op->text)), &op->st);
+    op_entry(op, inode_find(op->fs, op->kind, key_slice(&op->key), buf_slice(&op->text)), &op->st,
+             0);
 }
 
 void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -162,54 +207,75 @@ void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 /* ---- read ---- */
 
-static void read_done(void *cookie, int error, const struct node *node)
+/* The part of a file whose value is known. */
+static void reply_value(fuse_req_t req, struct fs *fs, struct slice value, uint64_t offset,
+                        size_t size)
+{
+    if (fs->text && offset <= value.len && offset + size > value.len) {
+        buf_clear(&fs->out);
+        buf_append_slice(&fs->out, slice_of(value.data + offset, value.len - offset));
+        buf_append(&fs->out, "\n", 1);
+        fuse_reply_buf(req, (const char *)fs->out.data, fs->out.len);
+    } else {
+        reply_part(req, value, offset, size);
+    }
+}
+
+static void read_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
 
+    (void)until;
     op->call = NULL;
-    if (!error && !(node->flags & NODE_VALUE))
+    if (!error && !attr_matches(op->in, node))
         error = ECP_ESTALE;
     if (error) {
         op_error(op, error);
-    } else if (op->fs->text && op->offset + op->size > node->value_len &&
-               op->offset <= node->value_len) {
-        buf_append_slice(&op->bytes, node->value);
-        buf_append(&op->bytes, "\n", 1);
-        op_bytes(op, buf_slice(&op->bytes));
-    } else {
-        op_bytes(op, node->value);
+        return;
     }
+    fuse_req_interrupt_func(op->req, NULL, NULL);
+    reply_value(op->req, op->fs, node->value, op->offset, op->size);
+    op_free(op);
 }
 
 static void read_ask(void *cookie, int error)
 {
     struct op *op = cookie;
+    struct inode *in = op->in;
 
-    if (error)
-        op_error(op, error);
-    else if (op->in->have || op->in->gone)
-        op_part(op, buf_slice(&op->in->data));
-    else if (op->offset > VALUE_MAX_LEN)
-        op_bytes(op, slice_of("", 0));
-    else
-        op->call = op->fs->up->ops->value(op->fs->up, key_slice(&op->in->key), (uint32_t)op->offset,
-                                          (uint32_t)op->size, read_done, op);
+    (void)error; /* it was its writer's; what is there now is asked for */
+    if (content_shown_to(in, op->fi.fh)) {
+        op_part(op, buf_slice(&in->data));
+        return;
+    }
+    op->reading = true;
+    in->reads++;
+    op->call = cache_node(op->fs->cache, key_slice(&in->key), VALUE_MAX_LEN, read_done, op);
 }
 
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct inode *in = inode_by_id(fs, ino);
+    struct node node;
+    struct op *op;
+    uint64_t until;
 
-    op->fi = *fi;
-    op->offset = (uint64_t)off;
-    op->size = size;
-    if (op->in->kind == INODE_CONTROL_FILE)
-        control_read(op);
-    else if (op->in->tail.len > 0 || (op->in->flushing && !op->in->have))
-        op_flush(op, op->in, read_ask);
-    else
-        read_ask(op, 0);
+    if (in->kind == INODE_CONTROL_FILE) {
+        control_read(req, fi, size, off);
+    } else if (in->gone || content_shown_to(in, fi->fh)) {
+        reply_part(req, buf_slice(&in->data), (uint64_t)off, size);
+    } else if (!content_unsent(in) &&
+               cache_node_now(fs->cache, key_slice(&in->key), VALUE_MAX_LEN, &node, &until) &&
+               attr_matches(in, &node)) {
+        reply_value(req, fs, node.value, (uint64_t)off, size);
+    } else {
+        op = op_new(fs, req, in);
+        op->fi = *fi;
+        op->offset = (uint64_t)off;
+        op->size = size;
+        op_flush(op, in, read_ask);
+    }
 }
 
 /* ---- write ---- */
@@ -219,29 +285,34 @@ static void write_loaded(void *cookie, int error)
     struct op *op = cookie;
     size_t len = op->bytes.len;
 
-    if (!error)
+    if (!error) {
+        content_by(op->in, op->fi.fh, op->req);
         error = content_write(op->fs, op->in, op->offset, buf_slice(&op->bytes));
-    if (error)
+    }
+    if (error) {
+        content_unload(op->in);
         op_error(op, error);
-    else
+    } else {
         op_written(op, len);
+    }
 }
 
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off,
               struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct inode *in = inode_by_id(fs, ino);
+    struct op *op;
     int error;
 
     if (fi->flags & O_APPEND) {
-        error = content_append(fs, op->in, slice_of(bytes, size));
-        if (error)
-            op_error(op, error);
-        else
-            op_written(op, size);
+        content_by(in, fi->fh, req);
+        error = content_append(fs, in, slice_of(bytes, size));
+        error ? fuse_reply_err(req, error_errno(error)) : fuse_reply_write(req, size);
         return;
     }
+    op = op_new(fs, req, in);
+    op->fi = *fi;
     op->offset = (uint64_t)off;
     buf_append(&op->bytes, bytes, size);
     if (op->in->gone)
@@ -252,19 +323,31 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 
 /* ---- flush, fsync, release ---- */
 
+/* Also what could not be stored in the background is told, once. */
 static void flushed(void *cookie, int error)
 {
-    op_error(cookie, error);
+    struct op *op = cookie;
+
+    if (!error)
+        error = op->in->failed;
+    op->in->failed = 0;
+    op_error(op, error);
 }
 
 static void flush(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct inode *in = inode_by_id(fs, ino);
+    struct op *op;
 
+    if (!content_unsent(in) && !in->failed) {
+        fuse_reply_err(req, 0);
+        return;
+    }
+    op = op_new(fs, req, in);
     op->mutation = true;
     op_watch_caller(op);
-    op_flush(op, op->in, flushed);
+    op_flush(op, in, flushed);
 }
 
 void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

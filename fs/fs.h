@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/model.h"
-#include "cache/upstream.h"
+#include "cache/cache.h"
 
 /*
  * INODE_MORE is the directory that holds the rest of names longer than one component; INODE_SCRATCH
@@ -31,8 +31,10 @@ enum inode_kind {
 
 typedef void inode_done_fn(void *cookie, int error);
 
+/* Waits until what was written up to its coming is applied. */
 struct inode_waiter {
     STAILQ_ENTRY(inode_waiter) link;
+    uint64_t writes; /* in->writes then */
     inode_done_fn *done;
     void *cookie;
 };
@@ -41,6 +43,8 @@ struct inode_waiter {
  * Known to the kernel (nlookup > 0), open, or holding something not yet sent; freed when none
  * holds. At most one inode that is not `gone` has a given identity (kind, key, text). A node that
  * turns from file to directory gets another inode, the old one answers ESTALE.
+ *
+ * What is not yet sent is shown to the handle that wrote it and to nobody else.
  */
 struct inode {
     struct fs *fs;
@@ -58,9 +62,19 @@ struct inode {
     bool have;        /* data holds the whole content */
     bool dirty;       /* data differs from what was sent */
     bool flushing;
-    uint64_t writes; /* counts changes of data and tail, to see what came while flushing */
-    struct buf data; /* content as the file shows it */
-    struct buf tail; /* appended, not yet sent */
+    uint64_t writes;  /* counts changes of data and tail, to see what came while flushing */
+    uint64_t writer;  /* handle that wrote what is not yet sent; HANDLES when it was several */
+    pid_t writer_pid; /* the thread that did */
+    int failed;       /* what was written could not be stored: for the next fsync or close */
+    uint64_t written; /* wall clock: mtime of content held here */
+    uint64_t stamp;   /* of the record, as last known; 0: none */
+    uint64_t changed; /* directories: the newest that was shown */
+    uint64_t until;   /* loop_now() up to which the kernel may serve attributes without asking */
+    uint64_t named;   /* files: the same for the name, if no epoch began since */
+    uint64_t epoch;   /* fs->epoch when the name was given out */
+    unsigned reads;   /* READs that wait for the other side */
+    struct buf data;  /* content as the file shows it */
+    struct buf tail;  /* appended, not yet sent */
     struct loop_event *timer;
     STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
     LIST_HEAD(, load) loads;             /* content being fetched */
@@ -69,19 +83,28 @@ struct inode {
     bool is_local;
 };
 
+#define HANDLES UINT64_MAX
+
 struct fs {
     struct loop *loop;
-    struct upstream *up;
+    struct cache *cache;
     struct fuse_session *session;
     uint32_t uid, gid;
     uint32_t umask;
-    bool text, quiet, read_only;
+    uint32_t negative_timeout; /* s */
+    bool text, quiet;
+    bool has_epochs;  /* the kernel has FUSE_NOTIFY_INC_EPOCH */
+    uint64_t epoch;   /* counts them */
+    bool ending;      /* the kernel is to keep nothing any more */
     uint64_t started; /* wall clock, for nodes without a stamp */
     struct inode *root;
     struct inode **by_id, **by_name;
     size_t buckets, inodes;
-    uint64_t next_id;
+    uint64_t next_id, next_handle;
     LIST_HEAD(, inode) locals;
+    LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
+    size_t own_recalls;                    /* among them, of changes made here */
+    struct buf name, out;                  /* for the length of a turn */
     size_t ops;                            /* operations under way */
     uint64_t lookups, handles;             /* that the kernel holds: sums of nlookup and opens */
     uint64_t requests;                     /* taken from the device since the start */
@@ -117,9 +140,12 @@ void inode_count_opens(struct inode *in, int n);
 /* ---- attr.c: what stat shows ---- */
 /* Whether the node, as the other side reports it, is what this inode stands for. */
 bool attr_matches(const struct inode *in, const struct node *node);
-void attr_of_node(struct fs *fs, const struct inode *in, const struct node *node, struct stat *st);
+/* Notes what of it matters later. */
+void attr_of_node(struct fs *fs, struct inode *in, const struct node *node, struct stat *st);
 /* Of content held here (have, fresh or gone). */
 void attr_of_local(struct fs *fs, const struct inode *in, struct stat *st);
+/* The listing changed in a way that only this mount shows. */
+void attr_listing_changed(struct fs *fs, struct slice dir);
 uint64_t attr_size(const struct fs *fs, uint64_t value_len);
 
 /* ---- content.c: what is written and not yet sent ---- */
@@ -131,11 +157,19 @@ void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *co
 /* Neither calls done(cookie) any more. */
 void content_cancel(struct fs *fs, struct inode *in, void *cookie);
 bool content_pending(const struct inode *in);
+/* Something is written that is not yet applied. */
+bool content_unsent(const struct inode *in);
+/* Data is here and the handle that looks wrote it: it sees that. */
+bool content_shown_to(const struct inode *in, uint64_t handle);
 /* Content changed: it will be sent within a second. */
 void content_touched(struct fs *fs, struct inode *in);
+/* The handle writes now; the thread of the request is noted with it. */
+void content_by(struct inode *in, uint64_t handle, fuse_req_t req);
 int content_resize(struct fs *fs, struct inode *in, uint64_t size);
 int content_write(struct fs *fs, struct inode *in, uint64_t offset, struct slice bytes);
 int content_append(struct fs *fs, struct inode *in, struct slice bytes);
+/* Data that was fetched to be changed, and was not. */
+void content_unload(struct inode *in);
 /* The value that the content stands for (-o text drops one newline). */
 struct slice content_value(const struct fs *fs, struct slice content);
 /* Sends everything, of all inodes; calls done once. */
@@ -149,8 +183,8 @@ void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
 struct op {
     struct fs *fs;
     fuse_req_t req;
-    struct upstream_call *call;
-    struct loop_event *patience, *watch;
+    struct cache_call *call;
+    struct loop_event *patience, *watch, *settling;
     bool mutation; /* sent once, outcome matters: not given up lightly */
     struct inode *in, *other;
     struct inode *waits_for; /* its content; step follows */
@@ -162,9 +196,15 @@ struct op {
     uint64_t offset;
     size_t size;
     unsigned flags;
+    bool plus;    /* READDIRPLUS */
+    bool reading; /* counted in in->reads */
     enum inode_kind kind, to_kind;
     struct buf bytes;
     struct stat st;
+    struct update update; /* while it waits to be sent; its slices point into this */
+    cache_update_fn *updated;
+    int error; /* of the update, while its end waits to be told */
+    uint64_t stamp;
 };
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);
 /* content_flush and content_load, given up when the operation is; step gets the operation. */
@@ -176,16 +216,46 @@ void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step);
 void op_watch_caller(struct op *op);
 void op_error(struct op *op, int error); /* enum ecp_error; 0 answers success */
 void op_errno(struct op *op, int err);
-void op_attr(struct op *op, const struct stat *st);
-void op_entry(struct op *op, struct inode *in, const struct stat *st);
+/* until: loop_now() up to which the kernel may keep it; 0: not at all. */
+void op_attr(struct op *op, const struct stat *st, uint64_t until);
+void op_entry(struct op *op, struct inode *in, const struct stat *st, uint64_t until);
 void op_created(struct op *op, struct inode *in, const struct stat *st);
+/* A name that does not exist. */
+void op_absent(struct op *op);
 /* false: the kernel did not take it, there will be no release. */
 bool op_opened(struct op *op);
 void op_bytes(struct op *op, struct slice bytes);
 void op_part(struct op *op, struct slice all); /* op->size bytes from op->offset */
 void op_written(struct op *op, size_t len);
 void op_free(struct op *op); /* after a reply sent by the handler itself */
-void op_update(struct op *op, struct update *update, upstream_update_fn *done);
+/* The update's slices must live as long as the operation. */
+void op_update(struct op *op, const struct update *update, cache_update_fn *done);
+/* The same replies where no operation had to be made. */
+void reply_attr(fuse_req_t req, struct inode *in, const struct stat *st, uint64_t until);
+void reply_entry(fuse_req_t req, struct inode *in, const struct stat *st, uint64_t until);
+bool reply_opened(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi);
+void reply_absent(fuse_req_t req, struct fs *fs);
+/* size bytes of all from offset. */
+void reply_part(fuse_req_t req, struct slice all, uint64_t offset, size_t size);
+
+/* ---- kernel.c: what the kernel keeps, and taking it back ---- */
+extern const struct cache_events kernel_events; /* cookie: the fs */
+/* Seconds for which the kernel may keep what is told now; in->until is noted. */
+double kernel_keeps(struct inode *in, uint64_t until);
+/* The same for a name that leads to it, right after kernel_keeps. */
+double kernel_keeps_name(struct inode *in, double keeps);
+/* The session begins. */
+void kernel_begin(struct fs *fs);
+/*
+ * Before an update is sent: from then on others may see it, and the kernel must not serve what was
+ * before. It may be sent, and its end be told, when kernel_unsettled is false.
+ */
+void kernel_changing(struct fs *fs, const struct update *u);
+/* Whether changes made here are still to be told to the kernel. */
+bool kernel_unsettled(const struct fs *fs);
+/* From now on the kernel keeps nothing. Before the end of the session. */
+void kernel_end(struct fs *fs);
+void kernel_free(struct fs *fs);
 
 /* ---- names.c: a name in a directory ---- */
 /*
@@ -221,7 +291,7 @@ void control_free(struct fs *fs);
 void control_add(struct fs *fs, control_fn *lines, void *cookie);
 bool control_is_file(struct slice name);
 void control_open(struct op *op);
-void control_read(struct op *op);
+void control_read(fuse_req_t req, const struct fuse_file_info *fi, size_t size, off_t offset);
 void control_release(struct fuse_file_info *fi);
 
 /* ---- handlers ---- */
@@ -248,6 +318,8 @@ void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi);
 void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void fs_statfs(fuse_req_t req, fuse_ino_t ino);

@@ -117,6 +117,7 @@ void inode_table_init(struct fs *fs)
     fs->by_name = xcalloc(fs->buckets, sizeof(*fs->by_name));
     fs->next_id = FUSE_ROOT_ID;
     LIST_INIT(&fs->locals);
+    LIST_INIT(&fs->recalls);
     fs->root = inode_new(fs, INODE_DIR, slice_of(NULL, 0), slice_of(NULL, 0));
     inode_count_lookups(fs->root, 1);
 }
@@ -186,6 +187,9 @@ void inode_release(struct fs *fs, struct inode *in)
 
 void inode_set_local(struct fs *fs, struct inode *in, bool local)
 {
+    if (local != in->is_local)
+        attr_listing_changed(fs, in->kind == INODE_FILE ? key_parent(key_slice(&in->key))
+                                                        : key_slice(&in->key));
     if (local && !in->is_local)
         LIST_INSERT_HEAD(&fs->locals, in, local);
     else if (!local && in->is_local)

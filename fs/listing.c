@@ -38,6 +38,17 @@ void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino)
     buf_append(&l->names, "", 1);
 }
 
+bool listing_key(const struct inode *dir, const struct listing *l, const struct item *it,
+                 struct key *key)
+{
+    if (it->level_len == 0)
+        return false;
+    *key = dir->key;
+    memcpy(key->data + key->len, l->names.data + it->name_at + it->name_len + 1, it->level_len);
+    key->len = (uint16_t)(key->len + it->level_len);
+    return true;
+}
+
 static bool listed_before(struct listing *l, struct slice name)
 {
     for (size_t i = 0; i < l->local_count; i++) {
@@ -84,8 +95,7 @@ void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l)
     struct inode *in;
     char name[NAME_MAX_LEN + 1];
 
-    LIST_FOREACH(in, &fs->locals, local)
-    {
+    LIST_FOREACH (in, &fs->locals, local) {
         size_t len = local_name(dir, in, name);
         if (len == 0)
             continue;
@@ -135,8 +145,11 @@ bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry 
                 inode_number(INODE_MORE, key_slice(&dir->key), slice_of(bytes, at + covered)));
         return true;
     }
-    if (key_append(&key, sub) == 0)
-        listing_add(l, slice_of(name, len), e->node.flags & (NODE_DIR | NODE_CHILDREN),
-                    inode_number(INODE_FILE, key_slice(&key), slice_of(NULL, 0)));
+    if (key_append(&key, sub) != 0)
+        return true;
+    listing_add(l, slice_of(name, len), e->node.flags & (NODE_DIR | NODE_CHILDREN),
+                inode_number(INODE_FILE, key_slice(&key), slice_of(NULL, 0)));
+    l->items[l->count - 1].level_len = (uint16_t)e->sub.len;
+    buf_append_slice(&l->names, e->sub);
     return true;
 }

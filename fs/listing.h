@@ -8,6 +8,7 @@
 struct item {
     uint32_t name_at;
     uint16_t name_len;
+    uint16_t level_len; /* last level of the node's key, after the name; 0: no node */
     bool dir;
     uint64_t ino;
 };
@@ -42,6 +43,9 @@ struct listing {
 void listing_reset(struct listing *l);
 void listing_free(struct listing *l);
 void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino);
+/* Of the node that an item of dir stands for. False: it is none. */
+bool listing_key(const struct inode *dir, const struct listing *l, const struct item *it,
+                 struct key *key);
 /* What this mount alone knows of below dir. */
 void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l);
 /* false: the entry lies beyond the names that begin as this directory says. */

@@ -3,8 +3,8 @@
 #include "fs/fs.h"
 
 struct load {
-    LIST_ENTRY(load) link;      /* in->loads */
-    struct upstream_call *call; /* NULL while what is pending is sent first */
+    LIST_ENTRY(load) link;   /* in->loads */
+    struct cache_call *call; /* NULL while what is pending is sent first */
     struct fs *fs;
     struct inode *in;
     inode_done_fn *done;
@@ -19,14 +19,16 @@ static void load_end(struct load *l)
     free(l);
 }
 
-static void load_done(void *cookie, int error, const struct node *node)
+static void load_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct load *l = cookie;
     struct inode *in = l->in;
 
+    (void)until;
     if (!error && !(node->flags & NODE_VALUE))
         error = ECP_ESTALE;
     if (!error && !in->have) {
+        in->stamp = node->stamp;
         buf_clear(&in->data);
         buf_append_slice(&in->data, node->value);
         if (l->fs->text)
@@ -46,10 +48,9 @@ static void load_flushed(void *cookie, int error)
     struct node none = {0};
 
     if (error || l->in->have)
-        load_done(l, error, l->in->have ? &(struct node){.flags = NODE_VALUE} : &none);
+        load_done(l, error, l->in->have ? &(struct node){.flags = NODE_VALUE} : &none, 0);
     else
-        l->call = l->fs->up->ops->value(l->fs->up, key_slice(&l->in->key), 0, VALUE_MAX_LEN,
-                                        load_done, l);
+        l->call = cache_node(l->fs->cache, key_slice(&l->in->key), VALUE_MAX_LEN, load_done, l);
 }
 
 void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie)
@@ -94,11 +95,10 @@ void content_cancel(struct fs *fs, struct inode *in, void *cookie)
 {
     struct load *l;
 
-    LIST_FOREACH(l, &in->loads, link)
-    {
+    LIST_FOREACH (l, &in->loads, link) {
         if (l->cookie == cookie) {
             if (l->call)
-                fs->up->ops->cancel(fs->up, l->call);
+                cache_cancel(fs->cache, l->call);
             else
                 unwait(in, l);
             load_end(l);

@@ -1,15 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LOOKUP, FORGET, GETATTR, SETATTR: what a name is, and what stat shows of it. */
+/* LOOKUP, FORGET: what a name is. */
 #include "fs/fs.h"
 
 #include <errno.h>
 
-#include "base/name.h"
+/* NULL: the name is of nothing. Notes what of the node matters later. */
+static struct inode *lookup_inode(struct fs *fs, enum inode_kind kind, struct slice key,
+                                  const struct node *node, struct stat *st)
+{
+    struct inode *in;
 
-static void lookup_done(void *cookie, int error, const struct node *node)
+    if (kind == INODE_FILE && (node->flags & (NODE_DIR | NODE_CHILDREN)))
+        kind = INODE_DIR;
+    if (node->flags == 0 || (kind == INODE_VALUE && !(node->flags & NODE_VALUE)))
+        return NULL;
+    in = inode_get(fs, kind, key, slice_of(NULL, 0));
+    attr_of_node(fs, in, node, st);
+    return in;
+}
+
+static void lookup_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
-    struct fs *fs = op->fs;
     struct inode *in;
 
     op->call = NULL;
@@ -17,18 +29,19 @@ static void lookup_done(void *cookie, int error, const struct node *node)
         op_error(op, error);
         return;
     }
-    if (op->kind == INODE_FILE && (node->flags & (NODE_DIR | NODE_CHILDREN)))
-        op->kind = INODE_DIR;
-    if (node->flags == 0 || (op->kind == INODE_VALUE && !(node->flags & NODE_VALUE))) {
-        op_error(op, ECP_ENOENT);
-        return;
-    }
-    in = inode_get(fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
-    if (in->have || in->fresh)
-        attr_of_local(fs, in, &op->st);
+    in = lookup_inode(op->fs, op->kind, key_slice(&op->key), node, &op->st);
+    if (in)
+        op_entry(op, in, &op->st, until);
     else
-        attr_of_node(fs, in, node, &op->st);
-    op_entry(op, in, &op->st);
+        op_absent(op);
+}
+
+static void lookup_ask(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    (void)error; /* it was its writer's; what is there now is asked for */
+    op->call = cache_node(op->fs->cache, key_slice(&op->key), 0, lookup_done, op);
 }
 
 /* ---- the directory that holds the rest of long names: it exists when such a name does ---- */
@@ -53,20 +66,21 @@ static bool more_seen(struct op *op, const struct page *page, bool *beyond)
     return false;
 }
 
-static void more_done(void *cookie, int error, const struct page *pages, size_t count)
+static void more_done(void *cookie, int error, const struct page *page, uint64_t until)
 {
     struct op *op = cookie;
     bool beyond = false;
 
+    (void)until;
     op->call = NULL;
-    if (!error && count > 0 && more_seen(op, &pages[0], &beyond)) {
+    if (!error && more_seen(op, page, &beyond)) {
         struct inode *in = inode_get(op->fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
         attr_of_local(op->fs, in, &op->st);
-        op_entry(op, in, &op->st);
-    } else if (error || count == 0 || beyond || pages[0].to_end || pages[0].count == 0) {
+        op_entry(op, in, &op->st, 0);
+    } else if (error || beyond || page->to_end || page->count == 0) {
         op_error(op, error ? error : ECP_ENOENT);
     } else {
-        struct slice last = pages[0].entries[pages[0].count - 1].sub;
+        struct slice last = page->entries[page->count - 1].sub;
         buf_clear(&op->bytes);
         buf_append_slice(&op->bytes, last);
         more_ask(op, true);
@@ -75,10 +89,8 @@ static void more_done(void *cookie, int error, const struct page *pages, size_t 
 
 static void more_ask(struct op *op, bool after)
 {
-    struct upstream_read args = {.parent = key_slice(&op->key), .after = after, .budget = 65536};
-
-    args.from = buf_slice(&op->bytes);
-    op->call = op->fs->up->ops->read(op->fs->up, &args, more_done, op);
+    op->call =
+        cache_page(op->fs->cache, key_slice(&op->key), buf_slice(&op->bytes), after, more_done, op);
 }
 
 static void more_lookup(struct op *op)
@@ -93,8 +105,7 @@ static void more_lookup(struct op *op)
     more_ask(op, false);
 }
 
-/* What this mount holds itself: files not yet sent, scratch files, directories made for long names.
- */
+/* What this mount holds itself: scratch files, directories made for long names. */
 static struct inode *find_local(struct fs *fs, enum inode_kind kind, struct slice key,
                                 struct slice text)
 {
@@ -103,32 +114,62 @@ static struct inode *find_local(struct fs *fs, enum inode_kind kind, struct slic
     return in && in->is_local ? in : NULL;
 }
 
+/* Not a node, or the rest of long names. */
+static void lookup_local(fuse_req_t req, struct fs *fs, struct inode *dir, enum inode_kind kind,
+                         const struct key *key)
+{
+    struct inode *in = find_local(fs, kind, key_slice(key), buf_slice(&fs->name));
+    struct stat st;
+
+    if (!in && kind >= INODE_CONTROL)
+        in = inode_get(fs, kind, key_slice(key), buf_slice(&fs->name));
+    if (in) {
+        attr_of_local(fs, in, &st);
+        reply_entry(req, in, &st, 0);
+    } else if (kind == INODE_MORE) {
+        struct op *op = op_new(fs, req, dir);
+        op->key = *key;
+        buf_append_slice(&op->text, buf_slice(&fs->name));
+        more_lookup(op);
+    } else {
+        fuse_reply_err(req, ENOENT);
+    }
+}
+
 void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fs *fs = fuse_req_userdata(req);
     struct inode *dir = inode_by_id(fs, parent), *in;
-    struct op *op = op_new(fs, req, dir);
-    int error = names_resolve(fs, dir, name, &op->kind, &op->key, &op->text);
+    enum inode_kind kind;
+    struct key key;
+    struct node node;
+    struct stat st;
+    struct op *op;
+    uint64_t until;
+    int error = names_resolve(fs, dir, name, &kind, &key, &fs->name);
 
     if (error) {
-        op_error(op, error);
+        fuse_reply_err(req, error_errno(error));
         return;
     }
-    in = find_local(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
-    if (in) {
-        attr_of_local(fs, in, &op->st);
-        op_entry(op, in, &op->st);
-    } else if (op->kind == INODE_SCRATCH) {
-        op_error(op, ECP_ENOENT);
-    } else if (op->kind == INODE_MORE) {
-        more_lookup(op);
-    } else if (op->kind >= INODE_CONTROL) {
-        in = inode_get(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
-        attr_of_local(fs, in, &op->st);
-        op_entry(op, in, &op->st);
-    } else {
-        op->call = fs->up->ops->node(fs->up, key_slice(&op->key), 0, lookup_done, op);
+    if (kind >= INODE_MORE) {
+        lookup_local(req, fs, dir, kind, &key);
+        return;
     }
+    in = inode_find(fs, kind, key_slice(&key), slice_of(NULL, 0));
+    if (!(in && content_unsent(in)) &&
+        cache_node_now(fs->cache, key_slice(&key), 0, &node, &until)) {
+        in = lookup_inode(fs, kind, key_slice(&key), &node, &st);
+        in ? reply_entry(req, in, &st, until) : reply_absent(req, fs);
+        return;
+    }
+    op = op_new(fs, req, dir);
+    op->kind = kind;
+    key_copy(&op->key, key_slice(&key));
+    if (in)
+        op_flush(op, in, lookup_ask);
+    else
+        lookup_ask(op, 0);
 }
 
 static void forget_one(struct fs *fs, fuse_ino_t ino, uint64_t nlookup)
@@ -152,153 +193,4 @@ void fs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
     for (size_t i = 0; i < count; i++)
         forget_one(fuse_req_userdata(req), forgets[i].ino, forgets[i].nlookup);
     fuse_reply_none(req);
-}
-
-/* ---- attributes ---- */
-
-static void getattr_done(void *cookie, int error, const struct node *node)
-{
-    struct op *op = cookie;
-
-    op->call = NULL;
-    if (error) {
-        op_error(op, error);
-    } else if (op->in->have || op->in->fresh || op->in->gone) {
-        attr_of_local(op->fs, op->in, &op->st);
-        op_attr(op, &op->st);
-    } else if (!attr_matches(op->in, node)) {
-        op_error(op, ECP_ESTALE);
-    } else {
-        attr_of_node(op->fs, op->in, node, &op->st);
-        op_attr(op, &op->st);
-    }
-}
-
-static void getattr_ask(void *cookie, int error)
-{
-    struct op *op = cookie;
-    struct inode *in = op->in;
-
-    if (error)
-        op_error(op, error);
-    else if (in->gone && !in->opens)
-        op_error(op, ECP_ESTALE);
-    else if (in->gone || in->have || in->fresh || inode_is_local(in))
-        getattr_done(op, 0, NULL);
-    else
-        op->call = op->fs->up->ops->node(op->fs->up, key_slice(&in->key), 0, getattr_done, op);
-}
-
-void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct fs *fs = fuse_req_userdata(req);
-    struct inode *in = inode_by_id(fs, ino);
-    struct op *op = op_new(fs, req, in);
-
-    (void)fi;
-    if (inode_is_local(in)) {
-        attr_of_local(fs, in, &op->st);
-        op_attr(op, &op->st);
-    } else if (in->tail.len > 0 || (in->flushing && !in->have)) {
-        op_flush(op, in, getattr_ask);
-    } else {
-        getattr_ask(op, 0);
-    }
-}
-
-static int check_setattr(const struct fs *fs, const struct inode *in, const struct stat *attr,
-                         int to_set)
-{
-    mode_t shown = (inode_is_dir(in) ? 0777u : 0666u) & ~fs->umask;
-
-    if (in->kind >= INODE_CONTROL)
-        return EROFS;
-    if (fs->quiet || in->kind == INODE_SCRATCH)
-        return 0;
-    if ((to_set & FUSE_SET_ATTR_MODE) && (attr->st_mode & 07777) != shown)
-        return EPERM;
-    if ((to_set & FUSE_SET_ATTR_UID) && attr->st_uid != fs->uid)
-        return EPERM;
-    if ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != fs->gid)
-        return EPERM;
-    return 0;
-}
-
-static void touched(void *cookie, int error, const struct upstream_applied *applied)
-{
-    struct op *op = cookie;
-
-    (void)applied;
-    op->call = NULL;
-    getattr_ask(op, error);
-}
-
-static void resized(void *cookie, int error)
-{
-    struct op *op = cookie;
-
-    if (!error)
-        error = content_resize(op->fs, op->in, op->offset);
-    if (!error && op->in->opens == 0)
-        op_flush(op, op->in, getattr_ask);
-    else
-        getattr_ask(op, error);
-}
-
-void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                struct fuse_file_info *fi)
-{
-    struct fs *fs = fuse_req_userdata(req);
-    struct inode *in = inode_by_id(fs, ino);
-    struct op *op = op_new(fs, req, in);
-    int err = check_setattr(fs, in, attr, to_set);
-
-    (void)fi;
-    op->offset = (uint64_t)attr->st_size;
-    if (err) {
-        op_errno(op, err);
-    } else if (to_set & FUSE_SET_ATTR_SIZE) {
-        if (op->offset == 0) {
-            buf_clear(&in->tail);
-            in->have = true;
-        }
-        op_load(op, in, resized);
-    } else if ((to_set & FUSE_SET_ATTR_MTIME_NOW) && !in->gone && !content_pending(in) &&
-               (in->kind == INODE_FILE || in->kind == INODE_VALUE)) {
-        struct update u = {.kind = UPDATE_APPEND, .cond = COND_PRESENT, .key = key_slice(&in->key)};
-        op_update(op, &u, touched);
-    } else {
-        getattr_ask(op, 0);
-    }
-}
-
-/* ---- the whole file system ---- */
-
-static void statfs_done(void *cookie, int error, const struct space *space)
-{
-    struct op *op = cookie;
-    struct statvfs st = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX_LEN};
-    fuse_req_t req = op->req;
-
-    op->call = NULL;
-    if (error) {
-        op_error(op, error);
-        return;
-    }
-    st.f_blocks = space->total / 4096;
-    st.f_bfree = st.f_bavail = space->free / 4096;
-    st.f_files = space->nodes + space->free / 64;
-    st.f_ffree = st.f_favail = space->free / 64;
-    fuse_req_interrupt_func(req, NULL, NULL);
-    fuse_reply_statfs(req, &st);
-    op->req = NULL;
-    op_free(op);
-}
-
-void fs_statfs(fuse_req_t req, fuse_ino_t ino)
-{
-    struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
-
-    op->call = fs->up->ops->space(fs->up, statfs_done, op);
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -29,6 +28,7 @@ struct mount {
     struct fs fs;
     struct network *network;
     struct client *client;
+    struct upstream *up;
     struct device *device;
     struct event *signals[3];
     int report; /* pipe to the waiting parent; -1 once told */
@@ -92,6 +92,7 @@ static void flushed_for_end(void *cookie)
 {
     struct mount *m = cookie;
 
+    kernel_end(&m->fs);
     fuse_session_unmount(m->fs.session);
     m->mounted = false;
     unmounted(m);
@@ -188,6 +189,18 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
     }
 }
 
+static void invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
+{
+    struct mount *m = cookie;
+    upstream_net_invalidate(m->up, serial, touches, count);
+}
+
+static bool lease_lost(void *cookie)
+{
+    struct mount *m = cookie;
+    return upstream_net_lease_lost(m->up);
+}
+
 static char *check_mountpoint(struct mount *m)
 {
     struct stat st, up;
@@ -226,10 +239,10 @@ static void watch_signals(struct mount *m)
     }
 }
 
-static void round_trips(void *cookie, struct buf *out)
+static void cache_lines(void *cookie, struct buf *out)
 {
     struct mount *m = cookie;
-    buf_printf(out, "round_trips %" PRIu64 "\n", client_round_trips(m->client));
+    cache_stats(m->fs.cache, out);
 }
 
 static int serve(struct mount *m)
@@ -238,8 +251,11 @@ static int serve(struct mount *m)
                                    .namespace = m->url.namespace,
                                    .program = "ecpfs " PACKAGE_VERSION,
                                    .reconnect = true,
+                                   .invalidate = invalidate,
+                                   .lease_lost = lease_lost,
                                    .state = state_changed,
                                    .cookie = m};
+    struct cache_config cache = {.bytes = m->o.cache_size};
 
     log_open("ecpfs", !m->o.foreground, m->o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
     m->fs.loop = event_loop_new();
@@ -249,25 +265,30 @@ static int serve(struct mount *m)
     m->fs.umask = m->o.umask;
     m->fs.text = m->o.text;
     m->fs.quiet = m->o.quiet;
+    m->fs.negative_timeout = m->o.negative_timeout;
     inode_table_init(&m->fs);
     control_init(&m->fs);
-    control_add(&m->fs, round_trips, m);
+    control_add(&m->fs, cache_lines, m);
     watch_signals(m);
     m->client = client_new(m->fs.loop, m->network, &config);
-    m->fs.up = upstream_net_new(m->client);
+    m->up = upstream_net_new(m->client);
+    m->fs.cache = cache_new(m->fs.loop, m->up, &cache, &kernel_events, &m->fs);
     call_space(m->client, first_answer, m);
     event_loop_run(m->fs.loop);
     if (m->device)
         device_stop(m->device);
     if (m->fs.session) {
+        kernel_end(&m->fs);
         if (m->mounted)
             fuse_session_unmount(m->fs.session);
         fuse_session_destroy(m->fs.session);
     }
     loop_cancel(m->fs.loop, m->deadline);
-    client_free(m->client);
+    cache_free(m->fs.cache);
+    client_free(m->client); /* its BYE ends the leases: nothing serves what was leased any more */
     event_loop_finish(m->fs.loop, 2 * LOOP_SEC);
-    upstream_net_free(m->fs.up);
+    upstream_net_free(m->up);
+    kernel_free(&m->fs);
     control_free(&m->fs);
     inode_table_free(&m->fs);
     for (int i = 0; i < 3; i++)

@@ -14,8 +14,10 @@ void op_free(struct op *op)
 
     loop_cancel(fs->loop, op->patience);
     loop_cancel(fs->loop, op->watch);
+    loop_cancel(fs->loop, op->settling);
     fs->ops--;
     if (op->in) {
+        op->in->reads -= op->reading;
         op->in->pins--;
         inode_release(fs, op->in);
     }
@@ -81,8 +83,7 @@ void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step)
 /* A wait that is given up: the process was hit by a signal and nothing came. */
 static void give_up(struct op *op)
 {
-    if (op->call)
-        op->fs->up->ops->cancel(op->fs->up, op->call);
+    cache_cancel(op->fs->cache, op->call);
     op->call = NULL;
     if (op->waits_for) {
         content_cancel(op->fs, op->waits_for, op);
@@ -105,7 +106,7 @@ static void interrupted(fuse_req_t req, void *cookie)
     uint64_t wait = op->mutation ? PATIENCE_MUTATION : PATIENCE;
 
     (void)req;
-    if (!op->fs->up->ops->connected(op->fs->up))
+    if (!cache_connected(op->fs->cache))
         wait = 0;
     if (!op->patience)
         op->patience = loop_timer(op->fs->loop, wait, out_of_patience, op);
@@ -172,36 +173,33 @@ void op_error(struct op *op, int error)
     op_errno(op, error ? error_errno(error) : 0);
 }
 
-void op_attr(struct op *op, const struct stat *st)
+void op_attr(struct op *op, const struct stat *st, uint64_t until)
 {
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    fuse_reply_attr(op->req, st, 0);
+    reply_attr(op->req, op->in, st, until);
     op_free(op);
 }
 
-static struct fuse_entry_param entry_of(const struct inode *in, const struct stat *st)
+void op_entry(struct op *op, struct inode *in, const struct stat *st, uint64_t until)
 {
-    return (struct fuse_entry_param){.ino = in->id, .attr = *st};
-}
-
-/* The kernel took a reference only when the reply was taken. */
-void op_entry(struct op *op, struct inode *in, const struct stat *st)
-{
-    struct fuse_entry_param e = entry_of(in, st);
-
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    inode_count_lookups(in, 1);
-    if (fuse_reply_entry(op->req, &e) != 0)
-        inode_count_lookups(in, -1);
     in->pins++;
+    reply_entry(op->req, in, st, until);
     op_free(op);
     in->pins--;
     inode_release(in->fs, in);
 }
 
+void op_absent(struct op *op)
+{
+    fuse_req_interrupt_func(op->req, NULL, NULL);
+    reply_absent(op->req, op->fs);
+    op_free(op);
+}
+
 void op_created(struct op *op, struct inode *in, const struct stat *st)
 {
-    struct fuse_entry_param e = entry_of(in, st);
+    struct fuse_entry_param e = {.ino = in->id, .attr = *st};
 
     fuse_req_interrupt_func(op->req, NULL, NULL);
     inode_count_lookups(in, 1);
@@ -221,10 +219,7 @@ bool op_opened(struct op *op)
     bool taken;
 
     fuse_req_interrupt_func(op->req, NULL, NULL);
-    inode_count_opens(op->in, 1);
-    taken = fuse_reply_open(op->req, &op->fi) == 0;
-    if (!taken)
-        inode_count_opens(op->in, -1);
+    taken = reply_opened(op->req, op->in, &op->fi);
     op_free(op);
     return taken;
 }
@@ -238,10 +233,9 @@ void op_bytes(struct op *op, struct slice bytes)
 
 void op_part(struct op *op, struct slice all)
 {
-    size_t at = op->offset < all.len ? op->offset : all.len;
-    size_t n = all.len - at < op->size ? all.len - at : op->size;
-
-    op_bytes(op, slice_of(all.data + at, n));
+    fuse_req_interrupt_func(op->req, NULL, NULL);
+    reply_part(op->req, all, op->offset, op->size);
+    op_free(op);
 }
 
 void op_written(struct op *op, size_t len)
@@ -251,8 +245,45 @@ void op_written(struct op *op, size_t len)
     op_free(op);
 }
 
-void op_update(struct op *op, struct update *update, upstream_update_fn *done)
+/* ---- updates: neither sent nor told of before the kernel knows ---- */
+
+static void update_settle(void *cookie)
+{
+    struct op *op = cookie;
+
+    op->settling = NULL;
+    if (kernel_unsettled(op->fs))
+        op->settling = loop_timer(op->fs->loop, LOOP_MS, update_settle, op);
+    else
+        op->updated(op, op->error, op->stamp);
+}
+
+static void update_done(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+
+    op->call = NULL;
+    op->error = error;
+    op->stamp = stamp;
+    update_settle(op);
+}
+
+static void update_send(void *cookie)
+{
+    struct op *op = cookie;
+
+    op->settling = NULL;
+    if (kernel_unsettled(op->fs))
+        op->settling = loop_timer(op->fs->loop, LOOP_MS, update_send, op);
+    else
+        op->call = cache_update(op->fs->cache, &op->update, 1, update_done, op);
+}
+
+void op_update(struct op *op, const struct update *update, cache_update_fn *done)
 {
     op->mutation = true;
-    op->call = op->fs->up->ops->update(op->fs->up, update, 1, done, op);
+    op->update = *update;
+    op->updated = done;
+    kernel_changing(op->fs, update);
+    update_send(op);
 }

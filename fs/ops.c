@@ -4,11 +4,12 @@
 
 static void fs_init(void *userdata, struct fuse_conn_info *conn)
 {
-    (void)userdata;
-    conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS;
+    conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+                                   FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
     conn->max_background = 64;
     conn->congestion_threshold = 48;
     conn->time_gran = 1;
+    kernel_begin(userdata);
 }
 
 const struct fuse_lowlevel_ops fs_ops = {
@@ -34,6 +35,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .release = fs_release,
     .opendir = fs_opendir,
     .readdir = fs_readdir,
+    .readdirplus = fs_readdirplus,
     .releasedir = fs_releasedir,
     .fsyncdir = fs_fsyncdir,
     .statfs = fs_statfs,

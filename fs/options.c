@@ -24,6 +24,9 @@ static const char usage[] =
     "  -o uid=N,gid=N   owner that files show (default: who mounts)\n"
     "  -o umask=OCTAL   permission bits that files do not show (default: the process's umask)\n"
     "  -o text          show values with a newline added; drop one on writing\n"
+    "  -o cache_size=N[K|M|G]  most memory that cached data takes (default 256M)\n"
+    "  -o negative_timeout=S   take a name that is missing for missing for S seconds, whatever "
+    "others do\n"
     "  -o quiet         accept chmod and chown without effect\n"
     "  -h, --help       this text\n"
     "  -V, --version    version\n"
@@ -63,6 +66,29 @@ static int number(const char *word, const char *value, int base, uint32_t *out)
     return 0;
 }
 
+static int size_option(const char *word, const char *value, size_t *out)
+{
+    static const char units[] = "KMG";
+    char *end;
+    unsigned long long n;
+    const char *unit;
+    int shift = 0;
+
+    errno = 0;
+    n = strtoull(value, &end, 10);
+    unit = *end ? strchr(units, *end) : NULL;
+    if (unit) {
+        shift = 10 * (int)(unit - units + 1);
+        end++;
+    }
+    if (*value < '0' || *value > '9' || *end || errno || n == 0 || n > (SIZE_MAX >> 1) >> shift) {
+        fprintf(stderr, "ecpfs: -o %s: not a size in bytes (K, M or G may follow)\n", word);
+        return -1;
+    }
+    *out = (size_t)n << shift;
+    return 0;
+}
+
 static int one_option(struct options *o, const char *word)
 {
     if (strcmp(word, "ro") == 0)
@@ -83,6 +109,10 @@ static int one_option(struct options *o, const char *word)
         return number(word, word + 4, 10, &o->gid);
     else if (strncmp(word, "umask=", 6) == 0)
         return number(word, word + 6, 8, &o->umask);
+    else if (strncmp(word, "negative_timeout=", 17) == 0)
+        return number(word, word + 17, 10, &o->negative_timeout);
+    else if (strncmp(word, "cache_size=", 11) == 0)
+        return size_option(word, word + 11, &o->cache_size);
     else if (!is_ignored(word) && !o->sloppy) {
         fprintf(stderr, "ecpfs: unknown option -o %s; ecpfs --help lists them\n", word);
         return -1;

@@ -4,6 +4,7 @@
 #define FS_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct options {
@@ -12,6 +13,8 @@ struct options {
     bool read_only, no_exec, allow_other, text, quiet;
     bool sloppy; /* mount -s: unknown options are passed over */
     uint32_t uid, gid, umask;
+    uint32_t negative_timeout; /* s */
+    size_t cache_size;         /* bytes; 0: the default */
 };
 
 /* Fills in the options. Returns -1 to go on, else the exit status (help, version, usage error: said

@@ -12,15 +12,16 @@
  * destination. op->other: the destination's directory. Its name, for a scratch file, is in
  * op->bytes.
  */
-static void rename_applied(void *cookie, int error, const struct upstream_applied *applied)
+static void rename_applied(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
     struct fs *fs = op->fs;
     struct inode *in, *there;
 
-    (void)applied;
-    op->call = NULL;
     if (error) {
+        there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
+        if (there)
+            content_unload(there);
         op_error(op, error);
         return;
     }
@@ -43,6 +44,8 @@ static void rename_applied(void *cookie, int error, const struct upstream_applie
         inode_rekey(fs, in, op->to_kind, key_slice(&op->to), NO_TEXT);
         if (op->kind == INODE_SCRATCH) {
             in->have = in->dirty = false;
+            in->writer = 0;
+            in->stamp = stamp;
             buf_free(&in->data);
         }
     }
@@ -73,7 +76,9 @@ static void rename_send(void *cookie, int error)
         }
         u.kind = UPDATE_SET;
         u.key = key_slice(&op->to);
-        u.value = content_value(op->fs, buf_slice(&in->data));
+        buf_clear(&op->bytes);
+        buf_append_slice(&op->bytes, content_value(op->fs, buf_slice(&in->data)));
+        u.value = buf_slice(&op->bytes);
         u.flags = op->to_kind == INODE_FILE ? UPDATE_IN_DIR | UPDATE_IS_FILE : 0;
     }
     if (op->flags & RENAME_NOREPLACE)

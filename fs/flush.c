@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sends what was written: whole values as one SET, appended bytes as APPEND. */
+#include "fs/fs.h"
+
+#include <xxhash.h>
+
+#include "base/log.h"
+
+/* One round of sending: what was pending when it began. */
+struct flush {
+    struct fs *fs;
+    struct inode *in;
+    uint64_t writes;
+    bool append, again; /* again: sent before, and the connection was lost */
+    uint64_t len, hash; /* of the value of a SET */
+    uint64_t stamp;     /* of the record before; after it was applied: its own */
+    int error;
+};
+
+static void flush_start(struct fs *fs, struct inode *in, bool again);
+static void flush_later(struct inode *in);
+
+static void timer_fired(void *cookie)
+{
+    struct inode *in = cookie;
+
+    in->timer = NULL;
+    if (content_pending(in) && !in->flushing)
+        flush_start(in->fs, in, false);
+}
+
+static void flush_later(struct inode *in)
+{
+    if (!in->timer && !in->flushing && content_pending(in))
+        in->timer = loop_timer(in->fs->loop, LOOP_SEC, timer_fired, in);
+}
+
+/* Wakes those that wait for no more than was sent. */
+static void flush_wake(struct fs *fs, struct inode *in, uint64_t writes, int error)
+{
+    STAILQ_HEAD(, inode_waiter) ready = STAILQ_HEAD_INITIALIZER(ready);
+    struct inode_waiter *w;
+
+    while ((w = STAILQ_FIRST(&in->waiters)) && (error || w->writes <= writes)) {
+        STAILQ_REMOVE_HEAD(&in->waiters, link);
+        STAILQ_INSERT_TAIL(&ready, w, link);
+    }
+    in->pins++;
+    while ((w = STAILQ_FIRST(&ready))) {
+        STAILQ_REMOVE_HEAD(&ready, link);
+        w->done(w->cookie, error);
+        free(w);
+    }
+    in->pins--;
+    inode_release(fs, in);
+}
+
+/* What could not be stored is dropped: the writer is told, and reads show what the server has. */
+static void flush_drop(struct flush *f)
+{
+    struct inode *in = f->in;
+
+    in->dirty = in->fresh = in->have = false;
+    in->writer = 0;
+    buf_free(&in->data);
+    buf_free(&in->tail);
+    inode_set_local(f->fs, in, false);
+    if (in->opens)
+        in->failed = f->error;
+    if (STAILQ_EMPTY(&in->waiters))
+        log_warning("a value written in the background could not be stored: %s",
+                    error_text(f->error));
+}
+
+static void flush_kept(struct flush *f)
+{
+    struct inode *in = f->in;
+
+    in->fresh = false;
+    in->stamp = f->stamp;
+    inode_set_local(f->fs, in, false);
+    if (in->writes != f->writes)
+        return;
+    in->writer = 0;
+    if (!f->append) {
+        in->dirty = in->have = false;
+        buf_free(&in->data);
+    }
+}
+
+/* Whoever is told that it is applied must not find the kernel with what was before. */
+static void flush_end(void *cookie)
+{
+    struct flush *f = cookie;
+    struct fs *fs = f->fs;
+    struct inode *in = f->in;
+    uint64_t writes = f->writes;
+    int error = f->error;
+
+    if (kernel_unsettled(fs)) {
+        loop_timer(fs->loop, LOOP_MS, flush_end, f);
+        return;
+    }
+    in->flushing = false;
+    if (error)
+        flush_drop(f);
+    else
+        flush_kept(f);
+    free(f);
+    in->pins++;
+    flush_wake(fs, in, content_pending(in) ? writes : UINT64_MAX, error);
+    if (!STAILQ_EMPTY(&in->waiters) && !in->flushing)
+        flush_start(fs, in, false);
+    else
+        flush_later(in);
+    in->pins--;
+    inode_release(fs, in);
+}
+
+/*
+ * The connection was lost with a SET under way. It was applied if the value is that now; it was
+ * not, and may be sent again, if the record is the one known before. Else others wrote: which of
+ * both came first cannot be told.
+ */
+static void flush_looked(void *cookie, int error, const struct node *node, uint64_t until)
+{
+    struct flush *f = cookie;
+
+    (void)until;
+    if (!error && (node->flags & NODE_VALUE) && node->value_len == f->len &&
+        XXH3_64bits(node->value.data, node->value.len) == f->hash) {
+        f->error = 0;
+        f->stamp = node->stamp;
+    } else if (!error && node->stamp == f->stamp && (f->stamp || f->in->fresh)) {
+        struct fs *fs = f->fs;
+        struct inode *in = f->in;
+        free(f);
+        flush_start(fs, in, true);
+        return;
+    }
+    flush_end(f);
+}
+
+static void flush_done(void *cookie, int error, uint64_t stamp)
+{
+    struct flush *f = cookie;
+    bool look = error == ECP_EDISCONNECTED || (error == ECP_ESTALE && f->again);
+
+    f->error = error == ECP_ESTALE && f->again ? ECP_EDISCONNECTED : error;
+    if (look && !f->append) {
+        cache_node(f->fs->cache, key_slice(&f->in->key), VALUE_MAX_LEN, flush_looked, f);
+        return;
+    }
+    if (!error)
+        f->stamp = stamp;
+    flush_end(f);
+}
+
+/* What is to be sent, as it is now. line: room for what -o text adds before appended lines. */
+static struct update flush_update(struct flush *f, struct buf *tail, struct buf *line)
+{
+    struct inode *in = f->in;
+    struct update u = {.key = key_slice(&in->key), .stamp = in->stamp};
+
+    u.flags = in->kind == INODE_FILE ? UPDATE_IN_DIR | UPDATE_IS_FILE : 0;
+    u.cond = f->again ? COND_STAMP : in->fresh ? COND_NONE : COND_PRESENT;
+    if (in->have) {
+        u.kind = UPDATE_SET;
+        u.value = content_value(f->fs, buf_slice(&in->data));
+        return u;
+    }
+    *tail = in->tail;
+    in->tail = (struct buf){0};
+    u.kind = UPDATE_APPEND;
+    u.value = content_value(f->fs, buf_slice(tail));
+    if (f->fs->text && !in->fresh) {
+        buf_append(line, "\n", 1);
+        buf_append_slice(line, u.value);
+        u.value = buf_slice(line);
+    }
+    return u;
+}
+
+/* Not before the kernel knows: from then on others may see it. */
+static void flush_send(void *cookie)
+{
+    struct flush *f = cookie;
+    struct inode *in = f->in;
+    struct buf line = {0}, tail = {0};
+    struct update u;
+
+    if (kernel_unsettled(f->fs)) {
+        loop_timer(f->fs->loop, LOOP_MS, flush_send, f);
+        return;
+    }
+    f->writes = in->writes;
+    f->stamp = in->stamp;
+    u = flush_update(f, &tail, &line);
+    f->append = u.kind == UPDATE_APPEND;
+    f->len = u.value.len;
+    f->hash = XXH3_64bits(u.value.data, u.value.len);
+    cache_update(f->fs->cache, &u, 1, flush_done, f);
+    buf_free(&line);
+    buf_free(&tail);
+}
+
+static void flush_start(struct fs *fs, struct inode *in, bool again)
+{
+    struct flush *f = xcalloc(1, sizeof(*f));
+    struct update u = {.kind = UPDATE_SET, .key = key_slice(&in->key)};
+
+    loop_cancel(fs->loop, in->timer);
+    in->timer = NULL;
+    f->fs = fs;
+    f->in = in;
+    f->again = again;
+    in->flushing = true;
+    u.cond = in->fresh ? COND_NONE : COND_PRESENT;
+    u.flags = in->kind == INODE_FILE ? UPDATE_IN_DIR : 0;
+    kernel_changing(fs, &u);
+    flush_send(f);
+}
+
+void content_flush(struct fs *fs, struct inode *in, inode_done_fn *done, void *cookie)
+{
+    struct inode_waiter *w;
+
+    if (!content_unsent(in)) {
+        done(cookie, 0);
+        return;
+    }
+    w = xcalloc(1, sizeof(*w));
+    w->writes = in->writes;
+    w->done = done;
+    w->cookie = cookie;
+    STAILQ_INSERT_TAIL(&in->waiters, w, link);
+    if (!in->flushing)
+        flush_start(fs, in, false);
+}
+
+void content_touched(struct fs *fs, struct inode *in)
+{
+    uint64_t now = loop_wall(fs->loop);
+
+    in->writes++;
+    in->written = now > in->written ? now : in->written + 1;
+    flush_later(in);
+}
+
+/* ---- the end ---- */
+
+struct flush_all {
+    size_t left;
+    loop_fn *done;
+    void *cookie;
+};
+
+static void one_flushed(void *cookie, int error)
+{
+    struct flush_all *all = cookie;
+
+    if (error)
+        log_error("a value could not be stored before unmounting: %s", error_text(error));
+    if (--all->left == 0) {
+        all->done(all->cookie);
+        free(all);
+    }
+}
+
+void content_flush_all(struct fs *fs, loop_fn *done, void *cookie)
+{
+    struct flush_all *all = xcalloc(1, sizeof(*all));
+    struct inode **pending = NULL;
+    size_t count = 0;
+
+    all->left = 1;
+    all->done = done;
+    all->cookie = cookie;
+    for (size_t i = 0; i < fs->buckets; i++) {
+        for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
+            if (content_unsent(in)) {
+                pending = xrealloc(pending, (count + 1) * sizeof(*pending));
+                pending[count++] = in;
+            }
+        }
+    }
+    all->left += count;
+    for (size_t i = 0; i < count; i++)
+        content_flush(fs, pending[i], one_flushed, all);
+    free(pending);
+    one_flushed(all, 0);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel keeps of inodes, and taking it back without ever waiting for a lock of the
+ * kernel: attributes by inode. Names are found out through their inodes (ESTALE), pages through
+ * mtime.
+ */
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/fuse.h>
+#include <unistd.h>
+
+#define RETRY_MIN LOOP_MS
+#define RETRY_MAX (50 * LOOP_MS)
+#define SLACK     (50 * LOOP_MS) /* by which the kernel, which counts ticks, may be late */
+
+/*
+ * A recall of which some inodes could not yet be told: the kernel does not know them, but
+ * references were given out, so a reply may be on its way in; or a READ is under way, whose answer
+ * may cut the file's size in the kernel only as long as nothing is told meanwhile.
+ */
+struct recall {
+    LIST_ENTRY(recall) link; /* fs->recalls */
+    struct fs *fs;
+    uint64_t serial; /* 0: an own change */
+    bool named;      /* a name of a file may lead to what is no file any more */
+    uint64_t delay;
+    struct loop_event *timer;
+    struct {
+        uint64_t id;
+        uint64_t until; /* after which the kernel keeps nothing by itself */
+    } * inodes;
+    size_t count, cap;
+};
+
+double kernel_keeps(struct inode *in, uint64_t until)
+{
+    uint64_t now;
+
+    if (until == 0 || in->fs->ending || content_unsent(in) || in->gone)
+        return 0;
+    now = loop_now(in->fs->loop);
+    if (until <= now)
+        return 0;
+    if (until > in->until)
+        in->until = until;
+    return (double)(until - now) / (double)LOOP_SEC;
+}
+
+/* ---- names ---- */
+
+/*
+ * A name that is known as a file's is not asked about when a path leads through it: the kernel says
+ * ENOTDIR by itself. So when others change a file, all names are to be asked for again: the kernel
+ * counts that in an epoch, without any lock.
+ */
+#define NOTIFY_INC_EPOCH 8 /* since protocol 7.44; takes no arguments */
+
+static bool epoch_begin(struct fs *fs)
+{
+    struct fuse_out_header head = {.len = sizeof(head), .error = NOTIFY_INC_EPOCH};
+
+    fs->epoch++;
+    return write(fuse_session_fd(fs->session), &head, sizeof(head)) == (ssize_t)sizeof(head);
+}
+
+void kernel_begin(struct fs *fs)
+{
+    fs->has_epochs = epoch_begin(fs);
+}
+
+double kernel_keeps_name(struct inode *in, double keeps)
+{
+    if (in->kind != INODE_FILE)
+        return keeps;
+    if (!in->fs->has_epochs)
+        return 0;
+    in->named = in->until;
+    in->epoch = in->fs->epoch;
+    return keeps;
+}
+
+static bool is_named(const struct inode *in)
+{
+    return in->epoch == in->fs->epoch && loop_now(in->fs->loop) <= in->named + SLACK;
+}
+
+/* ---- attributes ---- */
+
+/* False: not yet. */
+static bool tell(struct recall *r, struct inode *in)
+{
+    struct fs *fs = in->fs;
+
+    r->named |= is_named(in);
+    if (in->nlookup == 0 || loop_now(fs->loop) > in->until + SLACK)
+        return true;
+    if (r->serial && in->reads)
+        return false;
+    if (fuse_lowlevel_notify_inval_inode(fs->session, in->id, -1, 0) == -ENOENT)
+        return false;
+    in->until = 0; /* an answer of before that is still on its way is not kept */
+    return true;
+}
+
+static void recall_inode(struct recall *r, struct inode *in)
+{
+    if (tell(r, in))
+        return;
+    if (r->count == r->cap) {
+        r->cap = r->cap ? 2 * r->cap : 8;
+        r->inodes = xrealloc(r->inodes, r->cap * sizeof(*r->inodes));
+    }
+    r->inodes[r->count].id = in->id;
+    r->inodes[r->count++].until = in->until + SLACK;
+}
+
+static void recall_free(struct recall *r)
+{
+    loop_cancel(r->fs->loop, r->timer);
+    if (r->serial == 0)
+        r->fs->own_recalls--;
+    LIST_REMOVE(r, link);
+    free(r->inodes);
+    free(r);
+}
+
+static void recall_retry(void *cookie);
+
+/* Goes on when something is left to tell; else that is the end of it. */
+static void recall_next(struct recall *r)
+{
+    struct fs *fs = r->fs;
+    uint64_t serial = r->serial;
+
+    if (r->count) {
+        r->timer = loop_timer(fs->loop, r->delay, recall_retry, r);
+        r->delay = 2 * r->delay < RETRY_MAX ? 2 * r->delay : RETRY_MAX;
+        return;
+    }
+    recall_free(r);
+    if (serial)
+        cache_recalled(fs->cache, serial);
+}
+
+static void recall_retry(void *cookie)
+{
+    struct recall *r = cookie;
+    size_t left = 0;
+
+    r->timer = NULL;
+    for (size_t i = 0; i < r->count; i++) {
+        struct inode *in = inode_by_id(r->fs, r->inodes[i].id);
+        if (in && loop_now(r->fs->loop) <= r->inodes[i].until && !tell(r, in))
+            r->inodes[left++] = r->inodes[i];
+    }
+    r->count = left;
+    recall_next(r);
+}
+
+/* ---- which inodes a touch is about ---- */
+
+static void recall_entry(struct recall *r, struct slice key)
+{
+    static const enum inode_kind kinds[] = {INODE_DIR, INODE_FILE, INODE_VALUE};
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct inode *in = inode_find(r->fs, kinds[i], key, slice_of(NULL, 0));
+        if (in)
+            recall_inode(r, in);
+    }
+}
+
+static bool touched(const struct inode *in, const struct touch *touches, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (touches[i].kind != TOUCH_ENTRY && touch_hits_node(&touches[i], key_slice(&in->key)))
+            return true;
+    }
+    return false;
+}
+
+static void recall_below(struct recall *r, const struct touch *touches, size_t count)
+{
+    struct fs *fs = r->fs;
+
+    for (size_t i = 0; i < fs->buckets; i++) {
+        for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
+            if (!in->gone && !inode_is_local(in) && touched(in, touches, count))
+                recall_inode(r, in);
+        }
+    }
+}
+
+static struct recall *recall_new(struct fs *fs, uint64_t serial)
+{
+    struct recall *r = xcalloc(1, sizeof(*r));
+
+    r->fs = fs;
+    r->serial = serial;
+    r->delay = RETRY_MIN;
+    LIST_INSERT_HEAD(&fs->recalls, r, link);
+    if (serial == 0)
+        fs->own_recalls++;
+    return r;
+}
+
+static void recall(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
+{
+    struct recall *r = recall_new(cookie, serial);
+    bool below = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (touches[i].kind == TOUCH_ENTRY)
+            recall_entry(r, touches[i].key);
+        else
+            below = true;
+    }
+    if (below)
+        recall_below(r, touches, count);
+    if (serial && r->named)
+        epoch_begin(r->fs);
+    recall_next(r);
+}
+
+/* ---- own changes ---- */
+
+static void recall_upwards(struct recall *r, struct slice key, unsigned levels)
+{
+    recall_entry(r, key);
+    while (levels-- && key.len) {
+        key = key_parent(key);
+        recall_entry(r, key);
+    }
+}
+
+void kernel_changing(struct fs *fs, const struct update *u)
+{
+    struct recall *r = recall_new(fs, 0);
+    bool inside = u->kind == UPDATE_SET || u->kind == UPDATE_APPEND;
+    unsigned levels = inside && u->cond == COND_PRESENT              ? 0
+                      : u->flags & (UPDATE_IN_DIR | UPDATE_KEEP_DIR) ? 2
+                                                                     : UINT_MAX;
+
+    recall_upwards(r, u->key, u->kind == UPDATE_MOVE ? UINT_MAX : levels);
+    if (u->kind == UPDATE_MOVE) {
+        struct touch touches[] = {{TOUCH_SUBTREE, u->key}, {TOUCH_SUBTREE, u->value}};
+        recall_upwards(r, u->value, UINT_MAX);
+        recall_below(r, touches, 2);
+    }
+    recall_next(r);
+}
+
+/* Recalls under way go on: the other side may still wait for their answers. */
+static bool lost(void *cookie)
+{
+    struct fs *fs = cookie;
+    struct recall r = {.fs = fs};
+    bool all = true;
+
+    for (size_t i = 0; i < fs->buckets; i++) {
+        for (struct inode *in = fs->by_id[i]; in; in = in->next_id)
+            all &= tell(&r, in);
+    }
+    if (r.named)
+        epoch_begin(fs);
+    return all;
+}
+
+bool kernel_unsettled(const struct fs *fs)
+{
+    return fs->own_recalls > 0;
+}
+
+void kernel_end(struct fs *fs)
+{
+    fs->ending = true;
+    lost(fs);
+}
+
+void kernel_free(struct fs *fs)
+{
+    struct recall *r;
+
+    while ((r = LIST_FIRST(&fs->recalls)))
+        recall_free(r);
+    buf_free(&fs->name);
+    buf_free(&fs->out);
+}
+
+const struct cache_events kernel_events = {.recall = recall, .lost = lost};

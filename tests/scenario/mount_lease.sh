@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Two mounts that cache: what one has done is what the other shows, at once and not a moment later.
+LIMIT=240
+. "$(dirname "$0")/lib.sh"
+need_fuse
+command -v python3 >/dev/null || skip "no python3"
+
+# So long that nothing here can be seen because time went by.
+start_ecpd --lease 300
+mount_ecpfs a
+a=$mnt a_pid=$mount_pid
+mount_ecpfs b
+b=$mnt b_pid=$mount_pid
+
+# warm PATH...: everything about them is in the caches of b.
+warm() {
+    local i
+    for i in 1 2; do
+        stat "$@" && ls -l "$@" && cat "$@"
+    done >/dev/null 2>&1
+}
+mtime() { stat -c %y "$1"; }
+
+mkdir "$a/D" && printf one >"$a/D/f" && printf other >"$a/D/g" || fail "files"
+warm "$b/D/f" "$b/D/g" "$b/D"
+
+# A value.
+printf 'twotwo' >"$a/D/f"
+assert_eq 6 "$(stat -c %s "$b/D/f")" "stat of a changed value"
+assert_eq twotwo "$(cat "$b/D/f")" "cat of a changed value"
+printf x >"$a/D/f"
+assert_eq x "$(cat "$b/D/f")" "cat of a shorter value"
+assert_eq 1 "$(stat -c %s "$b/D/f")" "stat of a shorter value"
+ecp set '^D("f")' 'by ecp' || fail "ecp set"
+assert_eq 'by ecp' "$(cat "$a/D/f")" "a change by ecp"
+assert_eq 'by ecp' "$(cat "$b/D/f")" "a change by ecp"
+
+# A value of the same length, again and again; through a handle that stays open, too.
+exec 5<"$b/D/f"
+python3 - "$a/D/f" "$b/D/f" <<'END' || fail "an old value was read"
+import os, sys
+held = os.open(sys.argv[2], os.O_RDONLY)
+for i in range(300):
+    value = b"%06d" % i
+    with open(sys.argv[1], "wb") as f:
+        f.write(value)
+    for seen in (os.pread(held, 100, 0), open(sys.argv[2], "rb").read()):
+        if seen != value:
+            sys.exit("%s instead of %s" % (seen, value))
+    if os.fstat(held).st_size != 6:
+        sys.exit("size")
+END
+tests=$((tests + 1))
+assert_eq 000299 "$(cat <&5)" "a handle opened before"
+exec 5<&-
+
+# Listings, names that come, names that go, and a directory's time with them.
+before=$(mtime "$b/D")
+ls "$b/D" >/dev/null
+stat "$b/D/new" 2>/dev/null && fail "there already"
+printf n >"$a/D/new"
+assert_eq n "$(cat "$b/D/new")" "a name that was missing"
+assert_eq 'f g new' "$(ls "$b/D" | paste -sd ' ')" "a listing after a name came"
+[ "$(mtime "$b/D")" != "$before" ] || fail "the directory's time stays although a name came"
+[[ "$(mtime "$b/D")" > "$before" ]] || fail "the directory's time went back"
+before=$(mtime "$b/D")
+rm "$a/D/g"
+assert_eq 'f new' "$(ls "$b/D" | paste -sd ' ')" "a listing after a name went"
+[[ "$(mtime "$b/D")" > "$before" ]] || fail "the directory's time stays although a name went"
+assert_fails "a removed name" stat "$b/D/g"
+assert_fails "a removed name" cat "$b/D/g"
+printf again >"$a/D/g"
+assert_eq again "$(cat "$b/D/g")" "a name that came back"
+
+# File, directory, file.
+for i in 1 2 3; do
+    printf leaf >"$a/SHIFT"
+    warm "$b/SHIFT"
+    assert_eq leaf "$(cat "$b/SHIFT")" "round $i: file"
+    rm "$a/SHIFT" && mkdir "$a/SHIFT" && printf "below $i" >"$a/SHIFT/x" || fail "round $i"
+    assert_eq "below $i" "$(cat "$b/SHIFT/x")" "round $i: through what was a file"
+    assert_eq x "$(ls "$b/SHIFT")" "round $i: listing what was a file"
+    assert_eq directory "$(stat -c %F "$b/SHIFT")" "round $i: what was a file"
+    warm "$b/SHIFT" "$b/SHIFT/x"
+    rm -r "$a/SHIFT" && printf leaf >"$a/SHIFT" || fail "round $i"
+    assert_fails "round $i: through what was a directory" cat "$b/SHIFT/x"
+    assert_eq leaf "$(cat "$b/SHIFT")" "round $i: what was a directory"
+    rm "$a/SHIFT"
+    assert_fails "round $i: removed" stat "$b/SHIFT"
+done
+# A leaf that gets a child.
+printf own >"$a/LEAF"
+warm "$b/LEAF"
+ecp set '^LEAF(1)' child || fail "ecp set"
+assert_eq child "$(cat "$b/LEAF/1")" "a child of what was a leaf"
+assert_eq own "$(cat "$b/LEAF/.value")" "the value of what was a leaf"
+assert_eq '.value 1' "$(ls -A "$b/LEAF" | paste -sd ' ')" "listing what was a leaf"
+
+# Subtrees that move and go.
+mkdir -p "$a/M/one/two" && printf deep >"$a/M/one/two/f" || fail "files"
+warm "$b/M/one/two/f" "$b/M/one/two" "$b/M/one" "$b/M"
+mv "$a/M/one" "$a/M/ONE" || fail mv
+assert_fails "the old path" cat "$b/M/one/two/f"
+assert_eq deep "$(cat "$b/M/ONE/two/f")" "the new path"
+assert_eq ONE "$(ls "$b/M")" "listing after a move"
+warm "$b/M/ONE/two/f" "$b/M/ONE/two" "$b/M/ONE"
+ecp kill '^M("ONE")' || fail kill
+assert_fails "a killed subtree" cat "$b/M/ONE/two/f"
+assert_fails "a killed subtree" ls "$b/M/ONE/two"
+assert_eq '' "$(ls "$b/M" 2>/dev/null)" "listing after a kill"
+
+# A replacement by rename, as editors do it.
+for i in $(seq 50); do
+    printf '%s' "$i" >"$a/D/.tmp" && mv "$a/D/.tmp" "$a/D/f" || fail "rename over"
+    assert_eq "$i" "$(cat "$b/D/f")" "replaced by rename"
+done
+
+# Many first look-ups on b while a rewrites the same files: an answer on its way into b's kernel
+# must not outlive the change. After a's last write, b shows it.
+mkdir "$a/FIRST" || fail mkdir
+for round in $(seq 12); do
+    python3 - "$a/FIRST" "$b/FIRST" "$round" <<'END' || fail "round $round of first look-ups"
+import os, sys, threading
+a, b, round = sys.argv[1], sys.argv[2], int(sys.argv[3])
+names = ["r%d.%d" % (round, i) for i in range(40)]
+def write(name, value):
+    with open(os.path.join(a, name), "w") as f:
+        f.write(value)
+for name in names:
+    write(name, "first")
+start = threading.Barrier(9)
+def look(k):
+    start.wait()
+    for name in names[k::2] + names:
+        try:
+            os.stat(os.path.join(b, name))
+            if k % 3 == 0:
+                os.listdir(b)
+        except FileNotFoundError:
+            pass
+threads = [threading.Thread(target=look, args=(k,)) for k in range(8)]
+for t in threads:
+    t.start()
+start.wait()
+for n in range(3):
+    for name in names:
+        write(name, "the last of all"[:5 + 5 * n])
+wrong = [name for name in names if os.stat(os.path.join(b, name)).st_size != 15]
+for t in threads:
+    t.join()
+wrong += [name for name in names if open(os.path.join(b, name)).read() != "the last of all"]
+if wrong:
+    sys.exit("old: " + " ".join(wrong))
+END
+    tests=$((tests + 1))
+done
+
+# What was written and not closed is not shown to others before it is applied, and then to all.
+exec 3>"$a/D/open" || fail open
+echo hi >&3
+assert_eq hi "$(cat "$a/D/open")" "by another process of the same mount"
+assert_eq hi "$(cat "$b/D/open")" "then also by the other mount"
+echo there >&3
+assert_eq 9 "$(stat -c %s "$a/D/open")" "its size"
+assert_eq 9 "$(stat -c %s "$b/D/open")" "then also by the other mount"
+exec 3>&-
+python3 - "$a/D/both" <<'END' || fail "own writes through one handle"
+import os, sys
+f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+for i in range(20):
+    value = b"%d" % 10**i
+    os.pwrite(f, value, 0)
+    if os.pread(f, 100, 0) != value or os.fstat(f).st_size != len(value):
+        sys.exit("not what was written")
+END
+tests=$((tests + 1))
+assert_eq 10000000000000000000 "$(cat "$b/D/both")" "what was written through one handle"
+
+# Both write and read one file, in turns.
+for i in $(seq 100); do
+    printf 'a%s' "$i" >"$a/D/turns" || fail "write by a"
+    assert_eq "a$i" "$(cat "$b/D/turns")" "a's turn"
+    printf 'b%s' "$i" >"$b/D/turns" || fail "write by b"
+    assert_eq "b$i" "$(cat "$a/D/turns")" "b's turn"
+done
+
+unmount_ecpfs a "$a_pid"
+unmount_ecpfs b "$b_pid"
+stop_ecpd
