@@ -8,24 +8,22 @@
 /* ---- open ---- */
 
 /*
- * The kernel's page cache never holds what was written and not sent: who only writes goes past it;
- * of those who read and write, the kernel asks for attributes before it shows a page to others.
+ * No handle uses the kernel's page cache: it knows one size of a file for all handles and moves it
+ * with each write, before the bytes are anywhere. So a read beside a write could end in NULs, or
+ * show what was not sent. A READ is one value, old or new; the cache answers it.
  */
-static void set_mode(struct fs *fs, struct fuse_file_info *fi, bool keep)
+static void set_mode(struct fs *fs, struct fuse_file_info *fi)
 {
-    int access = fi->flags & O_ACCMODE;
-
     fi->fh = ++fs->next_handle;
-    fi->noflush = access == O_RDONLY;
-    fi->direct_io = access == O_WRONLY || (fi->flags & O_APPEND);
-    fi->keep_cache = keep && !fi->direct_io;
+    fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+    fi->direct_io = true;
 }
 
 static void open_finish(struct op *op)
 {
     struct inode *in = op->in;
 
-    set_mode(op->fs, &op->fi, false);
+    set_mode(op->fs, &op->fi);
     if (op->fi.flags & O_TRUNC) {
         buf_clear(&in->tail);
         in->have = true;
@@ -57,17 +55,25 @@ static void open_ask(void *cookie, int error)
     op->call = cache_node(op->fs->cache, key_slice(&op->in->key), 0, open_done, op);
 }
 
+static void open_loaded(void *cookie, int error)
+{
+    if (error)
+        op_error(cookie, ECP_ESTALE);
+    else
+        open_finish(cookie);
+}
+
 static bool open_now(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
     struct node node;
     uint64_t until;
 
-    if (content_unsent(in) || (fi->flags & O_TRUNC) ||
+    if (content_unsent(in) || in->leaving || (fi->flags & O_TRUNC) ||
         !cache_node_now(in->fs->cache, key_slice(&in->key), 0, &node, &until) ||
         !attr_matches(in, &node))
         return false;
     in->stamp = node.stamp;
-    set_mode(in->fs, fi, true);
+    set_mode(in->fs, fi);
     reply_opened(req, in, fi);
     return true;
 }
@@ -88,6 +94,8 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         control_open(op);
     else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
         open_finish(op); /* what was written before is never seen */
+    else if (in->leaving)
+        op_load(op, in, open_loaded); /* it may be gone when this handle reads */
     else
         op_flush(op, in, open_ask);
 }
@@ -179,7 +187,7 @@ void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
     (void)mode;
     op->fi = *fi;
-    set_mode(fs, &op->fi, false);
+    set_mode(fs, &op->fi);
     create(op, name);
 }
 
@@ -248,8 +256,6 @@ static void read_ask(void *cookie, int error)
         op_part(op, buf_slice(&in->data));
         return;
     }
-    op->reading = true;
-    in->reads++;
     op->call = cache_node(op->fs->cache, key_slice(&in->key), VALUE_MAX_LEN, read_done, op);
 }
 

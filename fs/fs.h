@@ -70,9 +70,9 @@ struct inode {
     uint64_t stamp;   /* of the record, as last known; 0: none */
     uint64_t changed; /* directories: the newest that was shown */
     uint64_t until;   /* loop_now() up to which the kernel may serve attributes without asking */
-    uint64_t named;   /* files: the same for the name, if no epoch began since */
+    uint64_t named;   /* the same for its name, if no epoch began since */
     uint64_t epoch;   /* fs->epoch when the name was given out */
-    unsigned reads;   /* READs that wait for the other side */
+    unsigned leaving; /* operations that remove or replace it */
     struct buf data;  /* content as the file shows it */
     struct buf tail;  /* appended, not yet sent */
     struct loop_event *timer;
@@ -196,8 +196,8 @@ struct op {
     uint64_t offset;
     size_t size;
     unsigned flags;
-    bool plus;    /* READDIRPLUS */
-    bool reading; /* counted in in->reads */
+    bool plus;             /* READDIRPLUS */
+    struct inode *leaving; /* counted in its own */
     enum inode_kind kind, to_kind;
     struct buf bytes;
     struct stat st;

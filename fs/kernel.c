@@ -24,7 +24,7 @@ struct recall {
     LIST_ENTRY(recall) link; /* fs->recalls */
     struct fs *fs;
     uint64_t serial; /* 0: an own change */
-    bool named;      /* a name of a file may lead to what is no file any more */
+    bool named;      /* a name may lead to what is not of that kind any more */
     uint64_t delay;
     struct loop_event *timer;
     struct {
@@ -51,9 +51,9 @@ double kernel_keeps(struct inode *in, uint64_t until)
 /* ---- names ---- */
 
 /*
- * A name that is known as a file's is not asked about when a path leads through it: the kernel says
- * ENOTDIR by itself. So when others change a file, all names are to be asked for again: the kernel
- * counts that in an epoch, without any lock.
+ * The kernel decides some things by what a name led to, without asking: ENOTDIR where a path leads
+ * through a file, EISDIR and ENOTDIR for unlink and rmdir. So when others change what it has names
+ * of, all names are to be asked for again: it counts that in an epoch, which takes no lock.
  */
 #define NOTIFY_INC_EPOCH 8 /* since protocol 7.44; takes no arguments */
 
@@ -72,7 +72,7 @@ void kernel_begin(struct fs *fs)
 
 double kernel_keeps_name(struct inode *in, double keeps)
 {
-    if (in->kind != INODE_FILE)
+    if (in->kind == INODE_VALUE)
         return keeps;
     if (!in->fs->has_epochs)
         return 0;
@@ -96,8 +96,6 @@ static bool tell(struct recall *r, struct inode *in)
     r->named |= is_named(in);
     if (in->nlookup == 0 || loop_now(fs->loop) > in->until + SLACK)
         return true;
-    if (r->serial && in->reads)
-        return false;
     if (fuse_lowlevel_notify_inval_inode(fs->session, in->id, -1, 0) == -ENOENT)
         return false;
     in->until = 0; /* an answer of before that is still on its way is not kept */

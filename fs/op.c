@@ -17,9 +17,13 @@ void op_free(struct op *op)
     loop_cancel(fs->loop, op->settling);
     fs->ops--;
     if (op->in) {
-        op->in->reads -= op->reading;
         op->in->pins--;
         inode_release(fs, op->in);
+    }
+    if (op->leaving) {
+        op->leaving->leaving--;
+        op->leaving->pins--;
+        inode_release(fs, op->leaving);
     }
     if (op->other) {
         op->other->pins--;
@@ -70,6 +74,11 @@ void op_load(struct op *op, struct inode *in, inode_done_fn *step)
 
 void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step)
 {
+    if (in && !op->leaving) {
+        op->leaving = in;
+        in->leaving++;
+        in->pins++;
+    }
     if (in && in->opens > 0 && !in->have && !in->fresh)
         op_load(op, in, step);
     else if (in && in->flushing)
