@@ -1,16 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deliberate faults, one per rule of coherence: the simulator must find each. Not in any program. */
+/* Deliberate faults, one per rule of coherence, each of which the simulator must find. They are in
+ * no program but its own. */
 #ifndef BASE_MUTATION_H
 #define BASE_MUTATION_H
 
-/* See tests/sim/mutations.c for what each breaks. */
-enum mutation { MUTATION_NONE };
+#include <stdbool.h>
+
+enum mutation {
+    MUTATION_NONE,
+    MUTATION_REORDER,     /* the server's frames leave in another order than they take effect */
+    MUTATION_OWN,         /* APPLIED's touches are not laid on */
+    MUTATION_BAR,         /* what an own update may change is served until it is answered */
+    MUTATION_BAR_ABOVE,   /* and only the kernel goes on to serve it */
+    MUTATION_NO_WAIT,     /* an update is applied before others have answered */
+    MUTATION_NO_LAPSE,    /* a lease that ran out is waited for all the same */
+    MUTATION_IN_FLIGHT,   /* a page is leased while an update to it is under way */
+    MUTATION_EARLY,       /* an invalidation is answered before the kernel was told */
+    MUTATION_UNKNOWN,     /* and when the kernel did not know the node yet */
+    MUTATION_NO_END,      /* the client's lease does not end */
+    MUTATION_FROM_ANSWER, /* the client counts its lease from the answer, not the question */
+    MUTATION_GAP,         /* pages of a lease that ran out are served under the next one */
+    MUTATION_OVERTAKE,    /* updates of one session overtake each other */
+    MUTATION_JOINER,      /* who joins a load later takes its answer without a lease */
+    MUTATION_RELEASE,     /* the lease of an evicted page is given back at once */
+    MUTATION_ABSENT,      /* what was not there is still not there after a touch */
+    MUTATION_ANCESTORS,   /* ancestors whose existence changes are not touched */
+    MUTATION_SUBTREE,     /* what lies below is not touched with a subtree */
+    MUTATION_GRACE,       /* leases of before the server's crash are not waited for */
+    MUTATION_RESUME,      /* a new session ends leases though the kernel still serves */
+    MUTATION_EARLY_READ,  /* reads see a commit with the directories' times of before */
+    MUTATION_OLD_TIME,    /* a directory's time goes back to what a leased page says */
+    MUTATION_END
+};
 
 #ifdef ECP_MUTATIONS
 extern int ecp_mutation;
 #define MUTATION(n) (ecp_mutation == (n))
+/* MUTATION_REORDER: whether the frames were taken, to be sent after the next. */
+struct conn;
+struct buf;
+bool mutation_holds(struct conn *conn, struct buf *frames);
+#define MUTATION_HOLDS(conn, frames) (MUTATION(MUTATION_REORDER) && mutation_holds(conn, frames))
 #else
-#define MUTATION(n) 0
+#define MUTATION(n)                  0
+#define MUTATION_HOLDS(conn, frames) 0
 #endif
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Own updates under way, and what they may change. */
 #include "cache/cache_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -81,7 +82,7 @@ void bar_free(struct cache *c, struct bar *bar)
 
 bool bar_hits_node(const struct cache *c, struct slice key)
 {
-    for (const struct bar *bar = c->bars; bar; bar = bar->next)
+    for (const struct bar *bar = c->bars; bar && !MUTATION(MUTATION_BAR); bar = bar->next)
         for (size_t i = 0; i < bar->count; i++)
             if (touch_hits_node(&bar->touches[i], key))
                 return true;

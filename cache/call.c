@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of the cache: who waits for what; updates and space, which pass through. */
 #include "cache/cache_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -139,7 +140,7 @@ static void update_done(void *cookie, int error, const struct upstream_applied *
     struct cache *c = call->cache;
 
     call->up_call = NULL;
-    if (error == 0)
+    if (error == 0 && !MUTATION(MUTATION_OWN))
         recall_own(c, applied->touches, applied->count);
     else if (outcome_unknown(error))
         recall_own(c, call->bar->touches, call->bar->count);
@@ -156,7 +157,7 @@ struct cache_call *cache_update(struct cache *c, const struct update *updates, s
     call->done.update = done;
     call->bar = bar_new(c, updates, count);
     /* Those above must not serve it either: others may see the update before it is answered. */
-    if (c->events)
+    if (c->events && !MUTATION(MUTATION_BAR_ABOVE))
         c->events->recall(c->cookie, 0, call->bar->touches, call->bar->count);
     call->up_call = c->up->ops->update(c->up, updates, count, update_done, call);
     return call;

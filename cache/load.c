@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Loads: questions to the other side, what becomes of their answers, and who waits for them. */
 #include "cache/cache_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ void load_leave(struct cache_call *call)
  * could be told of a state that was over before it began. */
 static bool was_first(const struct load *load, const struct cache_call *call)
 {
-    return call->asked < load->sent;
+    return call->asked < load->sent || MUTATION(MUTATION_JOINER);
 }
 
 /* ---- Loads under way ---- */
@@ -130,14 +131,16 @@ static void keep_pages(struct load *load, const struct page *pages, size_t count
 
 /*
  * A directory's time may move forward without a touch. What is told of it without a lease and is
- * newer than what is held puts an end to that, or the time would go back with the next answer.
+ * newer than what is held, here or above, puts an end to that: or the time would go back with the
+ * next answer.
  */
 static void overtake(struct cache *c, struct slice key, const struct node *node)
 {
     struct node known;
     struct touch touch = {.kind = TOUCH_ENTRY, .key = key};
 
-    if (node->changed && cache_known_node(c, key, &known) && known.changed < node->changed)
+    if (node->changed && !MUTATION(MUTATION_OLD_TIME) &&
+        !(cache_known_node(c, key, &known) && known.changed >= node->changed))
         recall_own(c, &touch, 1);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/mutation.h"
 
 /* A value that has a block of its own. */
 static bool is_attached(const struct cpage *p, struct slice value)
@@ -210,6 +211,8 @@ void cpage_punch(struct cpage *p, struct slice sub)
         return;
     if (i < p->count && slice_equal(p->entries[i].sub, sub))
         drop_value(p, &p->entries[i]);
+    else if (MUTATION(MUTATION_ABSENT))
+        return;
     if (p->hole_count == p->hole_cap) {
         size_t cap = p->hole_cap ? 2 * p->hole_cap : 4;
         p->holes = xrealloc(p->holes, cap * sizeof(*p->holes));

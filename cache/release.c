@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases of pages that are gone: given back in batches, and not before the kernel's time is up. */
 #include "cache/cache_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -67,7 +68,7 @@ void release_gone(void *cookie, uint64_t lease, enum table_gone why)
 {
     struct cache *c = cookie;
     struct releases *r = &c->releases;
-    bool later = c->events && why != GONE_REPLACED;
+    bool later = c->events && why != GONE_REPLACED && !MUTATION(MUTATION_RELEASE);
     uint64_t due;
 
     if (lease == 0 || why == GONE_TAKEN_BACK)

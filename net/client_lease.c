@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's lease: renewed by answers, ended by time or with the session; and invalidations. */
 #include "net/client.h"
+#include "base/mutation.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -28,7 +29,9 @@ void client_lease_renew(struct client *c, uint64_t sent_at)
 {
     uint64_t margin = c->term / 8 < MARGIN_MAX ? c->term / 8 : MARGIN_MAX;
     /* What was got under a lease that has run out must not come to life again under this one. */
-    if (c->holding && loop_now(c->loop) >= c->lease_end)
+    if (MUTATION(MUTATION_FROM_ANSWER))
+        sent_at = loop_now(c->loop);
+    if (c->holding && loop_now(c->loop) >= c->lease_end && !MUTATION(MUTATION_GAP))
         client_lease_lose(c);
     if (sent_at > c->renewed) {
         c->renewed = sent_at;
@@ -48,7 +51,7 @@ void client_lease_pages(struct client *c, struct page *pages, size_t count)
 
 uint64_t client_lease_end(const struct client *c)
 {
-    return c->lease_end;
+    return MUTATION(MUTATION_NO_END) && c->lease_end ? UINT64_MAX / 2 : c->lease_end;
 }
 
 /* Counts the touches; and stores them unless touches is NULL. */

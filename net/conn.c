@@ -2,6 +2,7 @@
 /* Connections: frames over a stream, limits of size and time, orderly ends. */
 #include <stdlib.h>
 
+#include "base/mutation.h"
 #include "net/conn.h"
 
 #define FLUSH_TIME    (2 * LOOP_SEC)
@@ -241,6 +242,8 @@ void conn_set_stall_time(struct conn *conn, uint64_t time)
 void conn_send(struct conn *conn, struct buf *frames)
 {
     size_t pending = stream_pending(conn->stream);
+    if (MUTATION_HOLDS(conn, frames))
+        return;
     if (conn->ended || frames->len == 0) {
         buf_clear(frames);
         return;

@@ -239,7 +239,7 @@ void lease_table_grace(struct lease_table *t, uint64_t time)
 {
     struct lease_holder *h;
 
-    if (t->remembered || time == 0)
+    if (t->remembered || time == 0 || MUTATION(MUTATION_GRACE))
         return; /* a table with leases of its own is no new one */
     h = t->former =
         lease_holder_new(t, 0, 0, time, "a client of before the restart", NULL, NULL, NULL);

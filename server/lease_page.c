@@ -242,7 +242,7 @@ uint64_t lease_grant(struct lease_holder *h, struct slice parent, struct slice f
 
     t->wanted_until = loop_now(t->loop) + h->term;
     same = find_same(h, parent, first, last, to_end);
-    if (lease_flight_hits(t, parent, first, last, to_end) || (!same && !have_room(h)) ||
+    if ((lease_flight_hits(t, parent, first, last, to_end) && !MUTATION(MUTATION_IN_FLIGHT)) || (!same && !have_room(h)) ||
         !remembered(h)) {
         t->stats.refused++;
         return 0;

@@ -7,7 +7,9 @@
 #include "store/engine.h"
 #include "store/view.h"
 
+#ifndef CHANGE_SLOTS
 #define CHANGE_SLOTS 65536 /* listing stamps kept; directories share them by hash */
+#endif
 
 /* Listings that changed: slot and stamp. */
 struct change {

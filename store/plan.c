@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a batch will touch: found before it is applied, from its updates and the present state. */
 #include "store/store_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -51,7 +52,9 @@ static void push(struct plan *p, struct slice key, bool subtree, bool shared)
         p->touches = xrealloc(p->touches, p->cap * sizeof(*p->touches));
     }
     p->touches[p->touched++] =
-        (struct store_touch){.key = key, .subtree = subtree, .shared = shared};
+        (struct store_touch){.key = key,
+                             .subtree = subtree && !MUTATION(MUTATION_SUBTREE),
+                             .shared = shared};
 }
 
 /* Whether an update is about the node and all below it. */
@@ -185,7 +188,7 @@ static void touch_ancestors(struct plan *p, const struct passage *w)
         if (common == parent.len)
             at = w->key.len;
     }
-    for (; at <= parent.len; at += key_level_len(w->key, at))
+    for (; at <= parent.len && !MUTATION(MUTATION_ANCESTORS); at += key_level_len(w->key, at))
         push(p, slice_of(w->key.data, at), false, shared && at == top);
     p->chain = parent;
     p->chain_at = top;

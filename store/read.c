@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads under way: beginning, running and cancelling them; single nodes and parts of values. */
 #include "store/store_int.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -39,7 +40,7 @@ static bool is_early(struct store_read *r)
 {
     struct store *s = r->store;
     struct slice value;
-    return s->running && s->engine->ops->meta_get(r->txn, "stamp", &value) == 0 &&
+    return s->running && !MUTATION(MUTATION_EARLY_READ) && s->engine->ops->meta_get(r->txn, "stamp", &value) == 0 &&
            value.len == 8 && record_get_u64(value.data) > s->last_stamp;
 }
 

@@ -85,9 +85,13 @@ static void end_fault(void *cookie)
     free(f);
 }
 
-static void cut(struct fault *f)
+/* With only one way cut, the last that comes the other way may be late. */
+static void cut(struct fault *f, uint64_t time)
 {
     unsigned ways = 1 + (unsigned)world_random(f->scene->world, 3);
+    struct end *end = net_pick(process_of(f));
+    if (end && ways == 2)
+        net_delay(end, world_random(f->scene->world, time), true, false);
     world_trace(f->scene->world, process_of(f), "is cut off%s%s", ways & 1 ? ", in" : "",
                 ways & 2 ? ", out" : "");
     net_partition(process_of(f), ways & 1, ways & 2);
@@ -130,7 +134,7 @@ static void apply(struct fault *f, uint64_t time)
         break;
     case FAULT_CUT_MOUNT:
     case FAULT_CUT_SERVER:
-        cut(f);
+        cut(f, time);
         break;
     default:
         trouble_connection(f, time);
@@ -154,6 +158,8 @@ static void strike(struct scene *scene)
         who = SICK;
     if (scene->health[who].faults)
         return;
+    if (kind == FAULT_CRASH_SERVER && world_chance(world, 1, 2))
+        time /= 16; /* while leases still run */
     f = xmalloc(sizeof(*f));
     *f = (struct fault){.scene = scene, .kind = kind, .who = who};
     scene->health[who].faults++;

@@ -8,18 +8,19 @@ const struct kernel_node *kernel_get(const struct kernel *k, unsigned node)
     return n->valid && k->world->now < n->expiry ? n : NULL;
 }
 
-void kernel_landed(struct kernel *k, unsigned node, uint64_t version, const struct state *state,
+bool kernel_landed(struct kernel *k, unsigned node, uint64_t version, const struct state *state,
                    uint64_t changed, uint64_t time)
 {
     struct kernel_node *n = &k->nodes[node];
     n->known = true;
     if (!time || n->version != version)
-        return;
+        return n->version == version;
     n->valid = true;
     n->version++; /* what was asked for before this is older */
     n->expiry = k->world->now + time;
     n->state = *state;
     n->changed = changed;
+    return true;
 }
 
 bool kernel_invalidate(struct kernel *k, unsigned node)

@@ -26,8 +26,9 @@ struct kernel {
 
 /* What is known of a node and not over; or NULL. */
 const struct kernel_node *kernel_get(const struct kernel *k, unsigned node);
-/* An answer has come to the kernel, to what was asked at that version; to be kept for `time`. */
-void kernel_landed(struct kernel *k, unsigned node, uint64_t version, const struct state *state,
+/* An answer has come to the kernel, to what was asked at that version; to be kept for `time`.
+ * False: something newer came before. */
+bool kernel_landed(struct kernel *k, unsigned node, uint64_t version, const struct state *state,
                    uint64_t changed, uint64_t time);
 /* False: the kernel does not know the node (yet). */
 bool kernel_invalidate(struct kernel *k, unsigned node);

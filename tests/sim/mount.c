@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mounts, from start to end; calls of applications, and what their answers must be. */
+/* Mounts, from start to end; calls of applications, and the way of their answers. */
 #include "tests/sim/mount.h"
 
 #include "fs/upstream_net.h"
@@ -46,6 +46,7 @@ void mount_start(struct mount *m)
     m->updates = 0;
     m->acked_count = 0;
     memset(m->changed, 0, sizeof(m->changed));
+    memset(m->listed, 0, sizeof(m->listed));
     memset(m->kernel.nodes, 0, sizeof(m->kernel.nodes));
     m->client = client_new(&m->process->loop, &m->process->network, &config);
     if (m->plain)
@@ -88,101 +89,21 @@ void mount_end(struct mount *m, bool crash)
 
 /* ---- Answers ---- */
 
-static void check_changed(struct request *r)
-{
-    struct mount *m = r->mount;
-    if (!r->changed || r->incarnation != m->incarnation)
-        return;
-    if (m->born[r->node] != m->history->born[r->node]) {
-        m->changed[r->node] = 0;
-        m->born[r->node] = m->history->born[r->node];
-    }
-    if (r->began.born[r->node] != m->born[r->node])
-        return;
-    if (r->changed < r->changed_before)
-        world_fail(m->world, "%s: the time of %s went back from %llx to %llx", m->process->name,
-                   node_name(r->node), (unsigned long long)r->changed_before,
-                   (unsigned long long)r->changed);
-    if (m->changed[r->node] < r->changed)
-        m->changed[r->node] = r->changed;
-}
-
-static void check_page(struct request *r)
-{
-    struct history *h = r->mount->history;
-    const char *who = r->mount->process->name;
-    struct state seen[NODES];
-    unsigned first = 0, mask = 0;
-    history_children(r->node, &first);
-    for (unsigned i = r->from; i < r->to; i++) {
-        seen[first + i] = r->seen[i];
-        mask |= 1u << (first + i);
-    }
-    if (r->whole)
-        history_saw_all(h, &r->began, mask, seen, who);
-    for (unsigned i = r->from; i < r->to && !r->whole; i++)
-        history_saw(h, &r->began, first + i, &r->seen[i], false, who);
-}
-
-/* Updates of one session are applied in the order in which they were given. */
-static void check_order(struct request *r)
-{
-    struct mount *m = r->mount;
-    if (r->incarnation != m->incarnation)
-        return;
-    for (unsigned i = 0; i < m->acked_count && i < MOUNT_ACKED; i++)
-        if ((m->acked[i].number < r->number) != (m->acked[i].stamp < r->stamp))
-            world_fail(m->world, "%s: updates %llu and %llu were not applied in their order",
-                       m->process->name, (unsigned long long)m->acked[i].number,
-                       (unsigned long long)r->number);
-    m->acked[m->acked_count % MOUNT_ACKED].number = r->number;
-    m->acked[m->acked_count++ % MOUNT_ACKED].stamp = r->stamp;
-}
-
-static void check(struct request *r)
-{
-    struct mount *m = r->mount;
-    world_trace(m->world, m->process,
-                "answers %s of %s begun at %.6f: %s, flags %x stamp %llx changed %llx%s",
-                r->kind == REQUEST_UPDATE ? "update"
-                : r->kind == REQUEST_PAGE ? "page"
-                                          : "node",
-                node_name(r->node), (double)r->began.time / LOOP_SEC, error_name(r->error),
-                r->seen[0].flags,
-                (unsigned long long)(r->kind == REQUEST_UPDATE ? r->stamp : r->seen[0].stamp),
-                (unsigned long long)r->changed, r->keep ? ", kept" : "");
-    if (r->error == ECP_EPROTO || r->error == ECP_ECORRUPT || r->error == ECP_EORDER ||
-        r->error == ECP_EIO || (r->error && r->error != ECP_ECANCELED && r->kind != REQUEST_UPDATE))
-        world_fail(m->world, "%s: a call ended with %s", m->process->name, error_name(r->error));
-    if (r->error)
-        return;
-    if (r->kind == REQUEST_UPDATE) {
-        history_applied(m->history, r->updates, r->count, r->stamp);
-        check_order(r);
-        return;
-    }
-    if (r->kind == REQUEST_PAGE) {
-        check_page(r);
-        return;
-    }
-    check_changed(r);
-    history_saw(m->history, &r->began, r->node, &r->seen[0], r->exact, m->process->name);
-}
-
 /* The answer has come to the kernel, and through it to the application. */
 static void land(void *cookie)
 {
     struct request *r = cookie;
     struct mount *m = r->mount;
-    bool present = r->incarnation == m->incarnation && m->up;
+    bool present = r->incarnation == m->incarnation && m->up && !r->from_kernel;
     if (present && r->first)
         m->kernel.nodes[r->node].landing--;
     if (present && !r->error && (r->kind == REQUEST_NODE || r->kind == REQUEST_VALUE))
-        kernel_landed(&m->kernel, r->node, r->version, &r->seen[0], r->changed, r->keep);
+        r->overtaken =
+            !kernel_landed(&m->kernel, r->node, r->version, &r->seen[0], r->changed, r->keep);
     *r->link = r->next;
     if (r->next)
         r->next->link = r->link;
-    check(r);
+    request_check(r);
     r->done(r->cookie);
 }
 
@@ -208,7 +129,7 @@ static bool from_kernel(struct request *r)
         return false;
     r->seen[0] = k->state;
     r->changed = k->changed;
-    r->version = 0;
+    r->from_kernel = true;
     world_trace(m->world, m->process, "kernel answers");
     return true;
 }
@@ -224,6 +145,7 @@ void request_begin(struct mount *m, struct request *r)
     m->requests = r;
     history_begin(m->history, &r->began);
     r->incarnation = m->incarnation;
+    r->changed_before = 0;
     if (m->born[r->node] == r->began.born[r->node])
         r->changed_before = m->changed[r->node];
     r->version = m->kernel.nodes[r->node].version;

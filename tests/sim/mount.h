@@ -11,6 +11,12 @@ struct recall;
 
 #define MOUNT_ACKED 32
 
+/* A directory as it was listed last. */
+struct listed {
+    uint64_t ended, changed_before; /* changed_before: newest time shown before it began */
+    uint8_t flags[SPREAD];
+};
+
 struct mount {
     struct world *world;
     struct history *history;
@@ -32,6 +38,7 @@ struct mount {
     unsigned acked_count;
     uint64_t changed[NODES]; /* newest time of each directory that was shown */
     size_t born[NODES];      /* since it was the directory that it is */
+    struct listed listed[NODES];
 };
 
 enum request_kind { REQUEST_NODE, REQUEST_VALUE, REQUEST_PAGE, REQUEST_UPDATE };
@@ -59,7 +66,8 @@ struct request {
     struct moment began;
     uint64_t incarnation, number, version, keep, changed_before;
     bool first; /* on its way to a kernel that does not know the node */
-    bool replied;
+    bool replied, from_kernel;
+    bool overtaken; /* by something newer about the node, which the kernel goes by */
     struct loop_event *event;
 };
 
@@ -78,6 +86,11 @@ void request_begin(struct mount *m, struct request *r);
 void request_serve(void *request);
 /* The answer leaves for the kernel. until: as the cache has it. */
 void request_reply(struct request *r, int error, uint64_t until);
+
+/* ---- mount_check.c ---- */
+
+/* Fails when the answer cannot be. */
+void request_check(struct request *r);
 
 /* ---- mount_recall.c: and when something is taken back ---- */
 

@@ -2,6 +2,7 @@
 /* What a mount does when something is taken back: its kernel first, then the answer. */
 #include <stdlib.h>
 
+#include "base/mutation.h"
 #include "tests/sim/mount.h"
 
 #define RETRY_TIME LOOP_MS
@@ -18,7 +19,8 @@ struct recall {
 /* False: not now, for an answer is on its way to a kernel that does not know the node. */
 static bool invalidate(struct mount *m, unsigned node)
 {
-    return kernel_invalidate(&m->kernel, node) || m->kernel.nodes[node].landing == 0;
+    return kernel_invalidate(&m->kernel, node) || m->kernel.nodes[node].landing == 0 ||
+           MUTATION(MUTATION_UNKNOWN);
 }
 
 static bool settle(struct recall *r)
@@ -65,7 +67,9 @@ static void on_recall(void *cookie, uint64_t serial, const struct touch *touches
         if (all.waits[n])
             world_trace(m->world, m->process, "recall %llu of %s", (unsigned long long)serial,
                         node_name(n));
-    if (settle(&all)) {
+    if (MUTATION(MUTATION_EARLY) && serial)
+        cache_recalled(m->cache, serial);
+    else if (settle(&all)) {
         if (serial)
             cache_recalled(m->cache, serial);
         return;
@@ -74,13 +78,16 @@ static void on_recall(void *cookie, uint64_t serial, const struct touch *touches
     *r = all;
     r->next = m->recalls;
     m->recalls = r;
-    r->event = loop_timer(&m->process->loop, RETRY_TIME, retry, r);
+    r->event =
+        loop_timer(&m->process->loop, (MUTATION(MUTATION_EARLY) ? 50 : 1) * RETRY_TIME, retry, r);
 }
 
 static bool on_lost(void *cookie)
 {
     struct mount *m = cookie;
     bool certain = true;
+    if (MUTATION(MUTATION_RESUME))
+        return true;
     for (unsigned n = 0; n < NODES; n++)
         certain = invalidate(m, n) && certain;
     world_trace(m->world, m->process, "lease lost, %s", certain ? "certain" : "not certain");

@@ -92,7 +92,10 @@ static void deliver(void *cookie)
 static void schedule(struct end *to)
 {
     struct world *world = to->process->world;
-    uint64_t at = world->now + 1 + world_random(world, 2 * LOOP_MS);
+    uint64_t way = to->process->way;
+    if (to->peer && to->peer->process->way > way)
+        way = to->peer->process->way;
+    uint64_t at = world->now + 1 + world_random(world, way);
     if (to->closed || blocked(to))
         return;
     if (at < to->quiet_until)
@@ -384,7 +387,6 @@ void net_partition(struct process *p, bool in, bool out)
 
 void net_crash(struct process *p)
 {
-    bool silent = world_chance(p->world, 1, 3);
     for (struct end *s = p->ends; s; s = s->next)
-        net_break(s, silent ? BREAK_SILENT : BREAK_THAT_TOLD);
+        net_break(s, world_chance(p->world, 1, 3) ? BREAK_SILENT : BREAK_THAT_TOLD);
 }

@@ -137,6 +137,7 @@ struct process *process_new(struct world *world, const char *name, int64_t drift
     p->name = name;
     p->drift = drift;
     p->clock = world_random(world, 1000 * LOOP_SEC);
+    p->way = 2 * LOOP_MS;
     p->held_tail = &p->held;
     p->next = world->processes;
     world->processes = p;

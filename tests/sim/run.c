@@ -9,9 +9,8 @@
 
 #include "base/log.h"
 #include "base/mutation.h"
+#include "tests/sim/mutations.h"
 #include "tests/sim/scene.h"
-
-int ecp_mutation;
 
 static volatile uint64_t seed_now;
 
@@ -34,7 +33,8 @@ static int usage(void)
           "  --from S      the first (default 1)\n"
           "  --seed S      that seed, twice: both times the same must happen\n"
           "  --verbose     once, telling every event\n"
-          "  --mutation N  with a deliberate fault in what is simulated\n",
+          "  --mutation N  with a deliberate fault in what is simulated (base/mutation.h)\n"
+          "  --mutations   with each of them, until it is found\n",
           stderr);
     return 2;
 }
@@ -52,14 +52,23 @@ static int run_one(uint64_t seed, bool verbose)
     return 0;
 }
 
+static void run_quietly(uint64_t seed)
+{
+    seed_now = seed;
+    scene_run(seed, false);
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"from", required_argument, NULL, 'f'},
-        {"seed", required_argument, NULL, 's'},  {"mutation", required_argument, NULL, 'm'},
-        {"verbose", no_argument, NULL, 'v'},     {0}};
+    static const struct option options[] = {{"seeds", required_argument, NULL, 'n'},
+                                            {"from", required_argument, NULL, 'f'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"mutation", required_argument, NULL, 'm'},
+                                            {"mutations", no_argument, NULL, 'a'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {0}};
     uint64_t count = 100, from = 1, one = 0;
-    bool verbose = false;
+    bool verbose = false, mutations = false;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'n')
             count = strtoull(optarg, NULL, 10);
@@ -69,6 +78,8 @@ int main(int argc, char **argv)
             one = strtoull(optarg, NULL, 10);
         else if (c == 'm')
             ecp_mutation = atoi(optarg);
+        else if (c == 'a')
+            mutations = true;
         else if (c == 'v')
             verbose = true;
         else
@@ -79,10 +90,10 @@ int main(int argc, char **argv)
     signal(SIGSEGV, died);
     if (one)
         return run_one(one, verbose);
-    for (uint64_t seed = from; seed < from + count; seed++) {
-        seed_now = seed;
-        scene_run(seed, false);
-    }
+    if (mutations)
+        return mutations_run(from, count, run_quietly) != 0;
+    for (uint64_t seed = from; seed < from + count; seed++)
+        run_quietly(seed);
     printf("%llu seeds from %llu: no fault found\n", (unsigned long long)count,
            (unsigned long long)from);
     return 0;

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 
+#define HOT_MAX    3
 #define LONG_VALUE 1500 /* bytes; more than comes along in a page */
 
 struct thread {
@@ -23,8 +24,11 @@ struct thread {
 struct workload {
     struct scene *scene;
     unsigned limit, begun, count;
-    uint64_t pause;   /* between two operations of a thread, at most */
-    unsigned updates; /* in a hundred operations */
+    uint64_t pause;                   /* between two operations of a thread, at most */
+    unsigned updates;                 /* in a hundred operations */
+    unsigned unconditional;           /* of so many updates one has a condition */
+    uint8_t favourite;                /* kind of update */
+    unsigned hot[HOT_MAX], hot_count; /* nodes that most operations are about, if any */
     struct thread threads[];
 };
 
@@ -38,6 +42,9 @@ static uint64_t draw(struct thread *t, uint64_t below)
 
 static unsigned any_node(struct thread *t)
 {
+    struct workload *w = t->w;
+    if (w->hot_count && draw(t, 8))
+        return w->hot[draw(t, w->hot_count)];
     return NODE_TOP + (unsigned)draw(t, NODES - NODE_TOP);
 }
 
@@ -69,8 +76,9 @@ static const uint8_t kinds[] = {
 static void make_update(struct thread *t, unsigned i)
 {
     struct update *u = &t->updates[i];
-    *u = (struct update){.kind = kinds[draw(t, sizeof(kinds))], .key = any_key(t)};
-    if (draw(t, 4) == 0)
+    *u = (struct update){.kind = draw(t, 3) ? kinds[draw(t, sizeof(kinds))] : t->w->favourite,
+                         .key = any_key(t)};
+    if (draw(t, t->w->unconditional) == 0)
         u->cond = (uint8_t)draw(t, COND_END);
     if (draw(t, 4) == 0)
         u->flags = (uint8_t)draw(t, UPDATE_FLAGS_ALL + 1);
@@ -166,8 +174,13 @@ struct workload *workload_new(struct scene *scene, unsigned threads, unsigned op
     w->scene = scene;
     w->limit = operations;
     w->count = count;
-    w->pause = LOOP_MS << world_random(scene->world, 8);
+    w->pause = LOOP_MS << world_random(scene->world, 9);
     w->updates = shares[world_random(scene->world, 3)];
+    w->favourite = kinds[world_random(scene->world, sizeof(kinds))];
+    w->unconditional = 1u << world_random(scene->world, 4);
+    w->hot_count = (unsigned)world_random(scene->world, HOT_MAX + 1);
+    for (unsigned i = 0; i < w->hot_count; i++)
+        w->hot[i] = NODE_TOP + (unsigned)world_random(scene->world, NODES - NODE_TOP);
     for (unsigned i = 0; i < count; i++) {
         w->threads[i].w = w;
         w->threads[i].mount = i % scene->mount_count;

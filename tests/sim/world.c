@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/mutation.h"
 #include "tests/sim/event.h"
 
 #define EVENTS_MAX UINT64_C(5000000) /* of a run that comes to an end */
@@ -189,7 +190,9 @@ void world_fail(const struct world *world, const char *format, ...)
     va_start(args, format);
     say(stderr, world, "FAILED", format, args);
     va_end(args);
-    fprintf(stderr, "to repeat it: tests/sim/run --seed %llu --verbose\n",
-            (unsigned long long)world->seed);
+    fprintf(stderr, "to repeat it: tests/sim/run");
+    if (ecp_mutation)
+        fprintf(stderr, " --mutation %d", ecp_mutation);
+    fprintf(stderr, " --seed %llu --verbose\n", (unsigned long long)world->seed);
     exit(1);
 }

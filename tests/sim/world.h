@@ -35,6 +35,7 @@ struct process {
     int64_t drift;        /* parts in 10^9 that its clock is fast */
     uint64_t clock;       /* what it showed at true time 0 */
     uint64_t wall_offset; /* of its wall clock to true time */
+    uint64_t way;         /* ns that a message takes to it or from it, at most */
     bool stopped;
     struct loop_event *held, **held_tail; /* came while it was stopped, in order */
     struct end *ends;                     /* its ends of connections */
