@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's calls from their making to their end: waiting, sent, ending. */
+#include "base/mutation.h"
 #include "net/client.h"
 
 #include <stdlib.h>
@@ -194,7 +195,7 @@ static void pump_now(struct client *c)
         return;
     /* Above the mark, conn tells when all is sent, and client_pump goes on. */
     while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
-        struct call *call = c->waiting.first;
+        struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
         unqueue(c, call);
         put_call(c, call);
         list_add(&c->sent, call);
