@@ -28,6 +28,8 @@ struct cli {
     struct client *client;
     int lost;       /* enum ecp_error of a connection given up */
     char *lost_why; /* owned; its sentence, or NULL */
+    bool lock_taken;   /* an administrator took one of our locks */
+    bool wake_on_loss; /* session_wait ends when the connection or a lock is lost */
 };
 
 /* ---- main.c ---- */
@@ -116,6 +118,9 @@ int cmd_query(struct cli *cli, int argc, char **argv);
 int cmd_zwrite(struct cli *cli, int argc, char **argv);
 int cmd_import(struct cli *cli, int argc, char **argv);
 int cmd_export(struct cli *cli, int argc, char **argv);
+int cmd_lock(struct cli *cli, int argc, char **argv);
+int cmd_locks(struct cli *cli, int argc, char **argv);
+int cmd_unlock(struct cli *cli, int argc, char **argv);
 int cmd_ping(struct cli *cli, int argc, char **argv);
 int cmd_stats(struct cli *cli, int argc, char **argv);
 

@@ -29,6 +29,10 @@ static const struct command {
      "read ZWR or GO text into the database", cmd_import},
     {"export", "[REF...] [-o FILE] [--format zwr|go] [--label TEXT]", "write subtrees as text",
      cmd_export},
+    {"lock", "[--shared] [--timeout SEC] [--kill-on-loss[=SIGNAL]] REF... -- COMMAND [ARGUMENT...]",
+     "run a command while holding locks", cmd_lock},
+    {"locks", "[--json] [REF]", "list locks and who waits for them", cmd_locks},
+    {"unlock", "--force [--below] REF", "take a lock from whoever holds it", cmd_unlock},
     {"ping", "[-c COUNT]", "measure round trips to the server", cmd_ping},
     {"stats", "[MOUNTPOINT]", "print figures of the server, or of a mount", cmd_stats},
 };

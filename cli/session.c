@@ -15,6 +15,16 @@ static void on_state(void *cookie, enum client_state state, int error, const cha
     cli->lost = error;
     free(cli->lost_why);
     cli->lost_why = why ? xstrdup(why) : NULL;
+    if (cli->wake_on_loss)
+        session_wake(cli);
+}
+
+static void on_lock(void *cookie, bool lost, uint64_t owner, struct slice name)
+{
+    struct cli *cli = cookie;
+    cli->lock_taken |= lost;
+    if (lost && cli->wake_on_loss)
+        session_wake(cli);
 }
 
 int session_open(struct cli *cli)
@@ -35,6 +45,7 @@ int session_open(struct cli *cli)
     struct client_config config = {.address = cli->where.address,
                                    .namespace = cli->where.namespace,
                                    .program = program,
+                                   .lock = on_lock,
                                    .state = on_state,
                                    .cookie = cli};
     cli->client = client_new(cli->loop, cli->network, &config);

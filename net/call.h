@@ -50,6 +50,13 @@ struct client_config {
      * client_lease_end. May be NULL: false. Must not free the client.
      */
     bool (*lease_lost)(void *cookie);
+    /*
+     * A lock of this client is wanted by others, or (lost) was taken from its owner by an
+     * administrator. One that is wanted and idle is to be unlocked; one in use is answered with
+     * client_lock_kept and unlocked later. Comes between answers, in the order of the server's
+     * stream. May be NULL, when no lock is delegable. Must not free the client.
+     */
+    void (*lock)(void *cookie, bool lost, uint64_t owner, struct slice name);
     /* Told of every change; why is a sentence or NULL. In CLIENT_LOST every call ends with `error`.
      * May be NULL. Must not free the client. */
     void (*state)(void *cookie, enum client_state state, int error, const char *why);
@@ -148,5 +155,68 @@ struct call *call_stats(struct client *client, call_stats_fn *done, void *cookie
 
 typedef void call_done_fn(void *cookie, int error);
 struct call *call_ping(struct client *client, call_done_fn *done, void *cookie);
+
+/*
+ * Locks: see locks/lock_table.h for the rules, which the server keeps. Locks are lost with the
+ * connection, and calls of locks that were sent end with ECP_EDISCONNECTED then.
+ */
+struct call_lock_item {
+    struct slice name; /* a key */
+    bool exclusive;
+    bool counted;        /* each lock wants an unlock; of the whole name. Else it sets a mode */
+    uint64_t start, end; /* of the range; end 0: without end */
+};
+struct call_lock_who {
+    uint64_t owner;       /* one of this client's */
+    const uint8_t *group; /* 16 bytes that owners have in common who never conflict; or NULL */
+    struct slice text;    /* "host pid command", for listings; at most 255 bytes are kept */
+};
+struct call_lock_args {
+    struct call_lock_who who;
+    const struct call_lock_item *items;
+    size_t count;   /* 1 to 4096; all or nothing */
+    bool wait;      /* else ECP_EBUSY */
+    bool delegable; /* may be kept when the owner is done, until client_config.lock wants it */
+    bool patient;   /* wait although it is a deadlock; else ECP_EDEADLOCK */
+    bool replace;   /* all that the owner holds is unlocked first */
+};
+/* stamp rises with each grant of the server: it tells an old holder from a newer one. */
+typedef void call_lock_fn(void *cookie, int error, uint64_t stamp);
+struct call *call_lock(struct client *client, const struct call_lock_args *args,
+                       call_lock_fn *done, void *cookie);
+/* Asks for the end of a call_lock. Its done still comes: with ECP_ECANCELED, or granted. */
+void call_lock_cancel(struct call *call);
+/*
+ * Served after all updates made before: then others see them. count 0: all locks of the owner. What
+ * is not held is passed over.
+ */
+struct call *call_unlock(struct client *client, uint64_t owner, const struct call_lock_item *items,
+                         size_t count, call_done_fn *done, void *cookie);
+/* A lock that is wanted is in use. */
+void client_lock_kept(struct client *client, uint64_t owner, struct slice name);
+/* A lock, not a counted one, has passed to another owner of this client. If that one waits for just
+ * this, its call_lock is granted. */
+void client_lock_pass(struct client *client, uint64_t from, struct slice name, bool delegable,
+                      const struct call_lock_who *to);
+
+struct call_lock_row {
+    struct slice name, text;
+    uint64_t session, owner, since; /* since: ns since the epoch */
+    uint32_t count;
+    bool exclusive, counted, waiting, deadlocked;
+    uint64_t start, end; /* end UINT64_MAX: without end */
+};
+struct call_locks {
+    const struct call_lock_row *rows; /* held ones, then waiting ones in their order */
+    size_t count;
+    bool more; /* there are more */
+};
+typedef void call_locks_fn(void *cookie, int error, const struct call_locks *locks);
+/* At or below a name; at most max rows, 0: as many as fit. */
+struct call *call_lock_list(struct client *client, struct slice under, uint32_t max,
+                            call_locks_fn *done, void *cookie);
+/* For administrators: takes locks from whoever holds them. done's stamp is how many there were. */
+struct call *call_lock_force(struct client *client, struct slice name, bool below,
+                             call_lock_fn *done, void *cookie);
 
 #endif

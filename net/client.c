@@ -192,6 +192,9 @@ static void on_frame(void *cookie, const struct frame *frame)
     } else if (frame->type == MSG_INVALIDATE) {
         if (client_invalidate(c, frame))
             disconnect(c, ECP_EPROTO, "the server sent a malformed invalidation");
+    } else if (frame->type == MSG_LOCK_RECALL || frame->type == MSG_LOCK_LOST) {
+        if (client_lock_said(c, frame))
+            disconnect(c, ECP_EPROTO, "the server sent a malformed message about a lock");
     } else if (frame->type == MSG_BYE) {
         disconnect(c, ECP_ESHUTDOWN, "the server ended the session");
     } else {

@@ -10,7 +10,7 @@
 
 /* What the calls of one kind send, expect, and do with the outcome. */
 struct call_kind {
-    uint16_t request, answer; /* enum message_type */
+    uint16_t request, answer; /* enum message_type; answer 0: none comes, and no done is told */
     /* Decodes the whole answer and calls done; ECP_EPROTO, and done not called, when malformed. */
     int (*answered)(struct call *call, struct slice payload);
     void (*failed)(struct call *call, int error, uint32_t index, const char *text);
@@ -39,6 +39,8 @@ struct call {
         call_space_fn *space;
         call_stats_fn *stats;
         call_done_fn *plain;
+        call_lock_fn *lock;
+        call_locks_fn *locks;
     } done;
     void *cookie;
     size_t len; /* bytes of payload, which is kept until the answer */
@@ -88,6 +90,13 @@ static inline bool call_is_update(const struct call *call)
     return call->kind->request == MSG_UPDATE;
 }
 
+/* Not to be sent again in another session. */
+static inline bool call_is_once(const struct call *call)
+{
+    uint16_t type = call->kind->request;
+    return type == MSG_UPDATE || type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE;
+}
+
 /* ---- client_queue.c ---- */
 
 void client_queue_init(struct client *client);
@@ -115,6 +124,13 @@ void client_unsend(struct client *client);
 void client_end_waiting(struct client *client, int error);
 /* A frame without payload, at once. */
 void client_send_empty(struct client *client, uint16_t type, uint64_t id);
+
+/* Ends a call that waits to be sent, in a later turn. */
+void client_end_call(struct client *client, struct call *call, int error);
+/* ---- call_lock.c ---- */
+
+/* MSG_LOCK_RECALL or MSG_LOCK_LOST: 0, or ECP_EPROTO when malformed. */
+int client_lock_said(struct client *client, const struct frame *frame);
 
 /* ---- client_lease.c ---- */
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's calls from their making to their end: waiting, sent, ending. */
-#include "base/mutation.h"
 #include "net/client.h"
 
 #include <stdlib.h>
@@ -129,13 +128,16 @@ static void end_later(struct client *c, struct call *call, int error)
         c->ending_event = loop_soon(c->loop, end_calls, c);
 }
 
+void client_end_call(struct client *c, struct call *call, int error)
+{
+    unqueue(c, call);
+    end_later(c, call, error);
+}
+
 void client_end_waiting(struct client *c, int error)
 {
-    while (c->waiting.first) {
-        struct call *call = c->waiting.first;
-        unqueue(c, call);
-        end_later(c, call, error);
-    }
+    while (c->waiting.first)
+        client_end_call(c, c->waiting.first, error);
 }
 
 void client_unsend(struct client *c)
@@ -145,7 +147,7 @@ void client_unsend(struct client *c)
     while (c->sent.first) {
         struct call *call = c->sent.first;
         unqueue(c, call);
-        if (call_is_update(call)) {
+        if (call_is_once(call)) {
             end_later(c, call, ECP_EDISCONNECTED);
         } else {
             list_add(&c->waiting, call);
@@ -163,7 +165,7 @@ void client_unsend(struct client *c)
 
 static void put_call(struct client *c, struct call *call)
 {
-    call->id = ++c->last_id;
+    call->id = call->kind->answer ? ++c->last_id : 0;
     call->sent_at = loop_now(c->loop);
     size_t mark = frame_begin(&c->out, call->kind->request, call->id);
     size_t at = c->out.len;
@@ -174,7 +176,7 @@ static void put_call(struct client *c, struct call *call)
         patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
     }
     frame_end(&c->out, mark);
-    c->round_trips++;
+    c->round_trips += call->id != 0;
 }
 
 void client_flush(struct client *c)
@@ -195,11 +197,15 @@ static void pump_now(struct client *c)
         return;
     /* Above the mark, conn tells when all is sent, and client_pump goes on. */
     while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
-        struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
+        struct call *call = c->waiting.first;
         unqueue(c, call);
         put_call(c, call);
-        list_add(&c->sent, call);
-        table_add(c, call);
+        if (call->id) {
+            list_add(&c->sent, call);
+            table_add(c, call);
+        } else {
+            call_free(call);
+        }
         if (c->out.len >= FLUSH_SIZE)
             client_flush(c);
     }

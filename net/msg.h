@@ -37,10 +37,24 @@ enum message_type {
     MSG_INVALIDATE = 48,  /* server; its id is the serial number */
     MSG_INVALIDATED = 49, /* client, same id; no payload */
     MSG_RELEASE = 50,     /* client: leases given back */
+    /* Locks: net/msg_lock.h */
+    MSG_LOCK = 64,
+    MSG_LOCKED = 65,
+    MSG_UNLOCK = 66,
+    MSG_UNLOCKED = 67,    /* no payload */
+    MSG_LOCK_CANCEL = 68, /* client; the LOCK itself is answered */
+    MSG_LOCK_RECALL = 69, /* server: others want a lock that the session may keep */
+    MSG_LOCK_KEPT = 70,   /* client: its owner uses it */
+    MSG_LOCK_PASS = 71,   /* client: another of its owners has it now */
+    MSG_LOCK_LOST = 72,   /* server: an administrator has taken it */
+    MSG_LOCK_LIST = 73,
+    MSG_LOCKS = 74,
+    MSG_LOCK_FORCE = 75,
+    MSG_LOCK_FORCED = 76,
     /* Administration */
     MSG_STATS = 80, /* figures of the server */
     MSG_STATS_IS = 81,
-    /* 64-79: locks; 82-95: administration. Reserved. */
+    /* 77-79: locks; 82-95: administration. Reserved. */
 };
 
 /*

@@ -53,6 +53,7 @@ struct backend {
     unsigned namespaces; /* of them; the server's list has it while there are any */
     struct store *store;
     struct lease_table *leases;
+    struct locks *locks; /* NULL until one is asked for */
     uint64_t blocked;           /* plans in vain */
     struct lease_recall *last;  /* at shutdown: all of everything */
     struct batch_list waiting;  /* BLOCKED, the oldest first */

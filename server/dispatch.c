@@ -2,6 +2,7 @@
 /* From a frame of an open session to the function that serves it, by a table. */
 #include <inttypes.h>
 #include "server/batch.h"
+#include "server/locks.h"
 
 static void answer_empty(struct session *session, uint16_t type, uint64_t id)
 {
@@ -106,6 +107,13 @@ static const struct service services[] = {
     [MSG_UPDATE] = {serve_update, .answers = true},
     [MSG_INVALIDATED] = {serve_invalidated, .answers = true, .empty = true},
     [MSG_RELEASE] = {serve_release},
+    [MSG_LOCK] = {serve_lock, .answers = true},
+    [MSG_UNLOCK] = {serve_lock, .answers = true},
+    [MSG_LOCK_CANCEL] = {serve_lock},
+    [MSG_LOCK_KEPT] = {serve_lock},
+    [MSG_LOCK_PASS] = {serve_lock},
+    [MSG_LOCK_LIST] = {serve_lock_list, .answers = true},
+    [MSG_LOCK_FORCE] = {serve_lock_force, .answers = true},
     [MSG_STATS] = {serve_stats, .answers = true, .empty = true},
 };
 

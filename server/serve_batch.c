@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include "server/batch.h"
+#include "server/locks.h"
 
 #define GLOBALS_MAX 64 /* a coarse batch over more globals touches all of them */
 
@@ -23,6 +24,7 @@ void backend_unref(struct backend *backend)
         return;
     if (backend->last)
         lease_recall_end(backend->last);
+    locks_free(backend->locks);
     lease_table_free(backend->leases);
     free(backend);
 }
@@ -31,6 +33,7 @@ void backend_stats(const struct backend *backend, struct buf *out)
 {
     const struct lease_stats *s = lease_table_stats(backend->leases);
 
+    locks_stats(backend->locks, out);
     buf_printf(out, "leases %zu\nlease_bytes %zu\nlease_holders %zu\ntouches_in_flight %zu\n",
                s->pages, s->bytes, s->holders, s->touches);
     buf_printf(out, "leases_granted %" PRIu64 "\nleases_refused %" PRIu64 "\n", s->granted,
@@ -135,6 +138,7 @@ static void batch_gone(struct batch *b)
     }
     session->updates--;
     session->update_bytes -= b->bytes;
+    lock_seat_update_done(session, b->sequence);
     batch_free(b);
     backend_unref(backend);
     session_flow(session);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/locks.h"
 
 #define SHUTDOWN_TAKE  (2 * LOOP_SEC) /* for leases to be given back */
 #define SHUTDOWN_STEP  (10 * LOOP_MS)
@@ -54,6 +55,8 @@ void server_set_limits(struct server *server, const struct server_limits *limits
         own->lease_time = SERVER_LEASE_MS * LOOP_MS;
     if (!own->silence_time)
         own->silence_time = 3 * own->lease_time;
+    if (!own->recovery_time)
+        own->recovery_time = SERVER_RECOVERY_MS * LOOP_MS;
     if (!own->update_bytes)
         own->update_bytes = SERVER_UPDATE_BYTES;
 }
@@ -261,6 +264,8 @@ void server_end_former(struct server *server, uint64_t id, uint64_t secret)
             return;
         }
     }
+    for (struct backend *b = server->backends; b; b = b->next)
+        locks_end_former(b->locks, id, secret);
     for (struct backend *b = server->backends; b; b = b->next)
         if (lease_end_former(b->leases, id, secret))
             return;

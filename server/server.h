@@ -23,6 +23,8 @@ struct server_limits {
     uint64_t hello_time;   /* ns within which HELLO must come; 10 s */
     uint64_t lease_time;   /* ns, the lease term of sessions to come; SERVER_LEASE_MS */
     uint64_t silence_time; /* ns of silence after which a session is cut off; 3 lease terms */
+    uint64_t recovery_time; /* ns that locks stand when a connection is lost; SERVER_RECOVERY_MS */
+    size_t max_locks;      /* of a store, when the first is asked for; LOCK_MAX */
     size_t update_bytes;   /* bytes of one session's updates under way; SERVER_UPDATE_BYTES */
 };
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/locks.h"
 
 #define UPDATES_OWING 4 /* times update_bytes that may be under way then */
 
@@ -41,6 +42,7 @@ void session_end(struct session *session, bool flush)
         session_read_remove(session->reads);
     }
     batch_drop_all(session);
+    lock_seat_end(session);
     if (session->holder)
         lease_holder_end(session->holder, session->released);
     session->holder = NULL;
@@ -298,7 +300,7 @@ static void welcome(struct session *session, uint16_t version)
         .secret = session->secret,
         .instance = server_instance(session->server),
         .lease_ms = (uint32_t)(session->term / LOOP_MS),
-        .recovery_ms = SERVER_RECOVERY_MS,
+        .recovery_ms = (uint32_t)(server_limits(session->server)->recovery_time / LOOP_MS),
         .server = slice_str("ecpd " PACKAGE_VERSION),
     };
     size_t mark = frame_begin(&out, MSG_WELCOME, session->hello_id);

@@ -14,6 +14,7 @@
 
 struct backend;
 struct batch;
+struct lock_seat;
 TAILQ_HEAD(batch_list, batch);
 
 struct namespace
@@ -64,6 +65,7 @@ struct session {
     struct lease_holder *holder; /* from the first page asked for under a lease; else NULL */
     struct batch_list parked;    /* updates not yet given to the store, in their order */
     struct batch *unheld;        /* the first of them that does not hold its touches */
+    struct lock_seat *seat;      /* from its first lock message on; else NULL */
     bool released;               /* its client has said that it serves nothing any more */
     size_t updates;              /* under way */
     size_t update_bytes;         /* heap bytes they hold */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzing of every message decoder: the first byte selects it, the rest is the payload. */
-#include "net/msg.h"
+#include "net/msg_lock.h"
 
 #include <stdlib.h>
 
@@ -108,6 +108,97 @@ static int decode_release(struct slice p)
     return error == ECP_ENOENT ? 0 : error;
 }
 
+static int decode_items(struct reader *r, uint16_t count)
+{
+    struct msg_lock_item item;
+    int error = 0;
+    for (uint16_t i = 0; !error && i < count; i++)
+        if ((error = msg_get_lock_item(r, &item)) == 0)
+            touch(item.name);
+    return error ? error : (reader_at_end(r) ? 0 : ECP_EPROTO);
+}
+
+static void touch_who(const struct msg_lock_who *who)
+{
+    touch(who->text);
+    if (who->group)
+        touch(slice_of(who->group, MSG_LOCK_GROUP_LEN));
+}
+
+static int decode_lock(struct slice p)
+{
+    struct msg_lock m;
+    if (msg_get_lock(p, &m))
+        return ECP_EPROTO;
+    touch_who(&m.who);
+    return decode_items(&m.r, m.count);
+}
+
+static int decode_lock_pass(struct slice p)
+{
+    struct msg_lock_pass m;
+    if (msg_get_lock_pass(p, &m))
+        return ECP_EPROTO;
+    touch(m.name);
+    touch_who(&m.to);
+    return 0;
+}
+
+static int decode_unlock(struct slice p)
+{
+    struct msg_unlock m;
+    return msg_get_unlock(p, &m) ? ECP_EPROTO : decode_items(&m.r, m.count);
+}
+
+static int decode_locks(struct slice p)
+{
+    struct reader r = reader_of(p);
+    struct msg_lock_row row;
+    int error;
+    get_u8(&r);
+    while ((error = msg_get_lock_row(&r, &row)) == 0) {
+        touch(row.name);
+        touch(row.text);
+    }
+    return error == ECP_ENOENT ? 0 : error;
+}
+
+static int decode_lock_message(uint8_t type, struct slice p)
+{
+    struct msg_lock_name name;
+    struct msg_lock_list list;
+    struct slice key;
+    uint64_t number;
+    uint32_t count;
+    bool below;
+    switch (type) {
+    case MSG_LOCK:
+        return decode_lock(p);
+    case MSG_LOCKED:
+        return msg_get_locked(p, &number);
+    case MSG_UNLOCK:
+        return decode_unlock(p);
+    case MSG_LOCK_CANCEL:
+        return msg_get_lock_cancel(p, &number);
+    case MSG_LOCK_RECALL:
+    case MSG_LOCK_KEPT:
+    case MSG_LOCK_LOST:
+        return msg_get_lock_name(p, &name);
+    case MSG_LOCK_PASS:
+        return decode_lock_pass(p);
+    case MSG_LOCK_LIST:
+        return msg_get_lock_list(p, &list);
+    case MSG_LOCKS:
+        return decode_locks(p);
+    case MSG_LOCK_FORCE:
+        return msg_get_lock_force(p, &key, &below);
+    case MSG_LOCK_FORCED:
+        return msg_get_lock_forced(p, &count);
+    default:
+        return ECP_EPROTO;
+    }
+}
+
 static int decode_message(uint8_t type, struct slice p)
 {
     union {
@@ -156,7 +247,7 @@ static int decode_message(uint8_t type, struct slice p)
     case MSG_RELEASE:
         return decode_release(p);
     default:
-        return ECP_EPROTO;
+        return decode_lock_message(type, p);
     }
 }
 

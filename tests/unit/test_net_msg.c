@@ -84,6 +84,53 @@ Test(net_msg, welcome_error_space)
     expect_exact(MSG_STATS_IS, &b);
 }
 
+Test(net_msg, locks)
+{
+    struct buf b = {0};
+    struct key g = key_of("A", NULL), k = key_of("A", "x");
+    const uint8_t group[MSG_LOCK_GROUP_LEN] = "0123456789abcde";
+    struct msg_lock_item items[] = {{key_slice(&g), true, true, 0, UINT64_MAX},
+                                    {key_slice(&k), false, false, 5, 9}},
+                         got;
+    struct msg_lock l = {.flags = MSG_LOCK_WAIT, .who = {7, group, slice_str("me")}, .count = 2},
+                    lgot;
+    msg_put_lock(&b, &l, items);
+    cr_assert_eq(msg_get_lock(buf_slice(&b), &lgot), 0);
+    cr_assert(lgot.flags == (MSG_LOCK_WAIT | MSG_LOCK_GROUPED) && lgot.who.owner == 7);
+    cr_assert_arr_eq(lgot.who.group, group, MSG_LOCK_GROUP_LEN);
+    expect_slice(lgot.who.text, "me");
+    cr_assert_eq(msg_get_lock_item(&lgot.r, &got), 0);
+    cr_assert(got.exclusive && got.counted && got.start == 0 && got.end == UINT64_MAX);
+    cr_assert_eq(msg_get_lock_item(&lgot.r, &got), 0);
+    cr_assert(!got.exclusive && !got.counted && got.start == 5 && got.end == 9);
+    cr_assert(slice_equal(got.name, key_slice(&k)) && reader_at_end(&lgot.r));
+    expect_exact(MSG_LOCK, &b);
+    items[1].start = 9; /* empty */
+    msg_put_lock(&b, &l, items);
+    cr_assert_eq(decode_message(MSG_LOCK, buf_slice(&b)), ECP_EPROTO);
+    buf_clear(&b);
+    struct msg_unlock u = {.owner = 7, .count = 1};
+    msg_put_unlock(&b, &u, items);
+    expect_exact(MSG_UNLOCK, &b);
+    struct msg_lock_name n = {7, key_slice(&k)};
+    msg_put_lock_name(&b, &n);
+    expect_exact(MSG_LOCK_RECALL, &b);
+    struct msg_lock_pass p = {7, key_slice(&k), MSG_LOCK_DELEGABLE, {8, NULL, slice_str("you")}};
+    msg_put_lock_pass(&b, &p);
+    expect_exact(MSG_LOCK_PASS, &b);
+    msg_put_lock_force(&b, key_slice(&g), true);
+    expect_exact(MSG_LOCK_FORCE, &b);
+    struct msg_lock_list list = {key_slice(&g), 10};
+    msg_put_lock_list(&b, &list);
+    expect_exact(MSG_LOCK_LIST, &b);
+    msg_put_locked(&b, 1);
+    expect_exact(MSG_LOCKED, &b);
+    msg_put_lock_cancel(&b, 1);
+    expect_exact(MSG_LOCK_CANCEL, &b);
+    msg_put_lock_forced(&b, 1);
+    expect_exact(MSG_LOCK_FORCED, &b);
+}
+
 Test(net_msg, requests)
 {
     struct buf b = {0};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Locks of one store's namespaces: the sessions' seats at its lock table, and how they end. */
+#ifndef SERVER_LOCKS_H
+#define SERVER_LOCKS_H
+
+#include "server/session.h"
+
+/*
+ * A session has a seat from its first lock message on. The seat outlives the session: until the
+ * updates that it had given to the store are done, and, when the client may still be alive,
+ * until the recovery window has passed.
+ */
+struct locks;
+struct lock_seat;
+
+void locks_free(struct locks *locks);
+void locks_stats(const struct locks *locks, struct buf *out);
+
+/* The session has just ended; its updates are those given to the store. */
+void lock_seat_end(struct session *session);
+/* An update of this sequence number of the session is done, or dropped. */
+void lock_seat_update_done(struct session *session, uint64_t sequence);
+/* The client has begun another session: what this one held is free as soon as its updates are done.
+ */
+void locks_end_former(struct locks *locks, uint64_t id, uint64_t secret);
+
+int serve_lock(struct session *session, const struct frame *frame);
+int serve_lock_list(struct session *session, const struct frame *frame);
+int serve_lock_force(struct session *session, const struct frame *frame);
+
+#endif
