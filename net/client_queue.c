@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's calls from their making to their end: waiting, sent, ending. */
 #include "net/client.h"
+#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -197,7 +198,7 @@ static void pump_now(struct client *c)
         return;
     /* Above the mark, conn tells when all is sent, and client_pump goes on. */
     while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
-        struct call *call = c->waiting.first;
+        struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
         unqueue(c, call);
         put_call(c, call);
         if (call->id) {
