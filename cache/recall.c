@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the other side takes back: touches, and whole leases. */
+#include "base/mutation.h"
 #include "cache/cache_int.h"
 
 static void lay_on(struct cache *c, const struct touch *touches, size_t count, bool others)
 {
     for (size_t i = 0; i < count; i++)
-        if (table_touch(&c->table, &touches[i]) && others)
+        if (!(MUTATION(MUTATION_RECLAIM) && touches[i].kind == TOUCH_PAGES) &&
+            table_touch(&c->table, &touches[i]) && others)
             bounce_note(c, &touches[i]);
 }
 

@@ -59,6 +59,7 @@ void lease_table_free(struct lease_table *t)
     while ((h = TAILQ_FIRST(&t->holders)))
         holder_free(h);
     loop_cancel(t->loop, t->idle);
+    loop_cancel(t->loop, t->reclaim);
     free(t->chains);
     free(t);
 }

@@ -19,7 +19,9 @@ struct lease_table;
 struct lease_holder;
 struct lease_recall;
 
+#ifndef LEASE_PAGES_MAX
 #define LEASE_PAGES_MAX  1000000 /* pages a table keeps; one holder may have a quarter */
+#endif
 #define LEASE_EXACT_MAX  256     /* updates in a batch that is planned; larger ones are coarse */
 #define LEASE_TOUCH_MAX  2048    /* touches of a plan; with more the batch is coarse */
 #define LEASE_REPLAN_MAX 8       /* plans in vain, after which a batch goes next */

@@ -130,7 +130,8 @@ struct lease_table {
     uint64_t last_number, last_order;
     uint64_t remembered; /* longest term told to remember; 0: forgotten */
     uint64_t wanted_until;
-    struct loop_event *idle; /* forgets, when still empty */
+    struct loop_event *idle;    /* forgets, when still empty */
+    struct loop_event *reclaim; /* asks pages back */
 };
 
 /* ---- lease.c ---- */

@@ -207,17 +207,31 @@ static struct lease_page *find_same(struct lease_holder *h, struct slice parent,
     return NULL;
 }
 
-/* Whether there is room for one more; if not, some is asked back. */
+static void reclaim_now(void *cookie)
+{
+    struct lease_table *t = cookie;
+    struct lease_holder *h;
+
+    t->reclaim = NULL;
+    if (t->stats.pages >= t->config.max_pages)
+        lease_reclaim(t, NULL);
+    TAILQ_FOREACH (h, &t->holders, list)
+        if (h->page_count >= t->config.max_holder)
+            lease_reclaim(t, h);
+}
+
+/*
+ * Whether there is room for one more; if not, some is asked back. Not in this turn: the answer that
+ * carries the pages granted so far has not been sent, and must not come after their recall.
+ */
 static bool have_room(struct lease_holder *h)
 {
     struct lease_table *t = h->table;
 
-    if (h->page_count >= t->config.max_holder)
-        lease_reclaim(t, h);
-    else if (t->stats.pages >= t->config.max_pages)
-        lease_reclaim(t, NULL);
-    else
+    if (h->page_count < t->config.max_holder && t->stats.pages < t->config.max_pages)
         return true;
+    if (!t->reclaim)
+        t->reclaim = loop_soon(t->loop, reclaim_now, t);
     return false;
 }
 
@@ -242,8 +256,8 @@ uint64_t lease_grant(struct lease_holder *h, struct slice parent, struct slice f
 
     t->wanted_until = loop_now(t->loop) + h->term;
     same = find_same(h, parent, first, last, to_end);
-    if ((lease_flight_hits(t, parent, first, last, to_end) && !MUTATION(MUTATION_IN_FLIGHT)) || (!same && !have_room(h)) ||
-        !remembered(h)) {
+    if ((lease_flight_hits(t, parent, first, last, to_end) && !MUTATION(MUTATION_IN_FLIGHT)) ||
+        (!same && !have_room(h)) || !remembered(h)) {
         t->stats.refused++;
         return 0;
     }

@@ -37,6 +37,7 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_RESUME] = "a new session ends leases still served",
     [MUTATION_EARLY_READ] = "reads see commits before their times",
     [MUTATION_OLD_TIME] = "a directory's time goes back",
+    [MUTATION_RECLAIM] = "pages taken back for want of room are kept",
 };
 
 bool mutation_holds(struct conn *conn, struct buf *frames)

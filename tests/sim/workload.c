@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 
+#define CHAIN      16 /* messages of a mount that an update may have to wait for */
 #define HOT_MAX    3
 #define LONG_VALUE 1500 /* bytes; more than comes along in a page */
 
@@ -98,7 +99,8 @@ static void make_update(struct thread *t, unsigned i)
 
 /*
  * No update is held for longer than leases run, unless its mount or the server was in trouble. Each
- * fault of another mount may let one more lease run out.
+ * fault of another mount may let one more lease run out. Updates of the same nodes wait for each
+ * other, and so for messages of each.
  */
 static void check_time(struct thread *t)
 {
@@ -106,6 +108,8 @@ static void check_time(struct thread *t)
     uint64_t took = scene->world->now - t->began;
     uint64_t bound =
         (2 + scene_faults(scene) - t->faults) * scene->host.term * 21 / 20 + LOOP_SEC / 4;
+    for (unsigned i = 0; i < scene->mount_count; i++)
+        bound += CHAIN * scene->mounts[i].process->way;
     if (took > bound && scene_well(scene, t->mount, t->began))
         world_fail(scene->world, "%s: an update took %.3f s, though nothing was wrong with it",
                    scene->mounts[t->mount].process->name, (double)took / LOOP_SEC);

@@ -35,9 +35,12 @@ Test(server_lease_room, a_full_table_asks_the_oldest_back_and_leases_again)
     for (int i = 0; i < 20; i++)
         cr_assert_neq(child(&b, i), 0);
     cr_assert_eq(child(&b, 20), 0);
+    cr_assert_eq(a.messages, 0, "what was granted in this turn is still to be sent");
+    test_loop_advance(loop, 0);
     cr_assert_str_eq(a.text, "P^A(0) P^A(1) P^A(2) ");
     cr_assert_eq(b.messages, 0);
     cr_assert_eq(child(&b, 20), 0, "not answered yet");
+    test_loop_advance(loop, 0);
     cr_assert_eq(a.messages, 1, "and not asked again");
     cr_assert_neq(child(&b, 19), 0, "the same range takes no room");
     lease_answered(a.holder, a.serial);
@@ -50,6 +53,7 @@ Test(server_lease_room, a_greedy_session_gives_back_its_own)
     for (int i = 0; i < 24; i++)
         cr_assert_neq(child(&a, i), 0);
     cr_assert_eq(child(&a, 24), 0);
+    test_loop_advance(loop, 0);
     cr_assert_str_eq(a.text, "P^A(0) P^A(1) ");
     cr_assert_neq(child(&b, 0), 0, "others still get leases");
     lease_answered(a.holder, a.serial);
@@ -61,6 +65,7 @@ Test(server_lease_room, what_was_leased_after_the_asking_stays)
     for (int i = 0; i < 24; i++)
         child(&a, i);
     child(&a, 24);
+    test_loop_advance(loop, 0);
     uint64_t again = child(&a, 0); /* asked back, and read again before the answer */
     cr_assert_neq(again, 0);
     lease_answered(a.holder, a.serial);
