@@ -156,6 +156,60 @@ END
     tests=$((tests + 1))
 done
 
+# The same, forced: who opens first gets no processor to take the answer in, until the file was
+# rewritten. The write waits for b's kernel, or the handle would be left with the old attributes.
+python3 - "$a/FIRST" "$b" "$dir/written" <<'END' || fail "an answer outlived the change that it met"
+import os, signal, sys, time
+a, b, written = sys.argv[1:]
+def figure(name):
+    with open(b + "/.ecp/stats") as f:
+        return dict(line.split() for line in f)[name]
+def child(work):
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    return pid
+def burn():
+    os.sched_setaffinity(0, {cpu})
+    end = time.monotonic() + 100
+    while time.monotonic() < end:
+        pass
+def look():
+    os.sched_setaffinity(0, {cpu})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    held = os.open("slow%d" % i, os.O_RDONLY, dir_fd=first)
+    deadline = time.monotonic() + 30
+    while not os.path.exists(written + str(i)) and time.monotonic() < deadline:
+        pass
+    return os.fstat(held).st_size != 15
+cpu = min(os.sched_getaffinity(0))
+burner = child(burn)
+first = os.open(b + "/FIRST", os.O_RDONLY) # nothing else is to be looked up then
+old = 0
+for i in range(8):
+    path = "%s/FIRST/slow%d" % (b, i)
+    with open("%s/slow%d" % (a, i), "w") as f:
+        f.write("first")
+    before = figure("inodes")
+    looker = child(look)
+    deadline = time.monotonic() + 20
+    while figure("inodes") == before and time.monotonic() < deadline:
+        pass
+    with open("%s/slow%d" % (a, i), "w") as f:
+        f.write("the last of all")
+    open(written + str(i), "w").close()
+    old += os.waitpid(looker, 0)[1] != 0
+    old += os.stat(path).st_size != 15
+os.kill(burner, signal.SIGKILL)
+os.waitpid(burner, 0)
+sys.exit("%d old answers" % old if old else 0)
+END
+tests=$((tests + 1))
+
 # What was written and not closed is not shown to others before it is applied, and then to all.
 exec 3>"$a/D/open" || fail open
 echo hi >&3
