@@ -2,7 +2,7 @@
 /*
  * Inside of the cache. cache.c answers from memory, call.c keeps who waits, load.c brings pages,
  * plan.c decides how much of them, bounce.c what is not worth a lease, bar.c knows the updates
- * under way, recall.c takes back, release.c gives leases back.
+ * under way, fold.c what they leave behind, recall.c takes back, release.c gives leases back.
  */
 #ifndef CACHE_CACHE_INT_H
 #define CACHE_CACHE_INT_H
@@ -11,6 +11,15 @@
 #include "cache/table.h"
 
 /* ---- Calls ---- */
+
+/* What will be known of a single update's node, and of its directory, once it is applied. */
+struct fold {
+    bool on;
+    bool lists; /* the node comes or goes */
+    bool parent_known;
+    struct key key;
+    struct node node, parent;
+};
 
 enum call_kind { CALL_NODE, CALL_PAGE, CALL_UPDATE, CALL_SPACE };
 
@@ -25,6 +34,7 @@ struct cache_call {
     struct loop_event *event;      /* an answer is at hand, or an orphan's end */
     struct upstream_call *up_call; /* UPDATE, SPACE */
     struct bar *bar;               /* UPDATE */
+    struct fold fold;              /* UPDATE */
     uint64_t asked;                /* cache->moment when it was */
     union {
         cache_node_fn *node;
@@ -182,6 +192,13 @@ void bar_free(struct cache *cache, struct bar *bar);
 bool bar_hits_node(const struct cache *cache, struct slice key);
 /* Cuts the run of children off before the first that is barred; false when none is left. */
 bool bar_cut(const struct cache *cache, struct slice parent, struct place from, struct page *page);
+
+/* ---- fold.c ---- */
+
+void fold_prepare(struct fold *fold, const struct update *updates, size_t count);
+void fold_free(struct fold *fold);
+void fold_before(struct cache *cache, struct fold *fold);
+void fold_after(struct cache *cache, struct fold *fold, uint64_t stamp);
 
 /* ---- recall.c ---- */
 

@@ -31,6 +31,7 @@ void cache_call_end(struct cache_call *call)
         c->up->ops->cancel(c->up, call->up_call);
     if (call->bar)
         bar_free(c, call->bar);
+    fold_free(&call->fold);
     *(call->prev ? &call->prev->next : &c->calls) = call->next;
     if (call->next)
         call->next->prev = call->prev;
@@ -140,10 +141,13 @@ static void update_done(void *cookie, int error, const struct upstream_applied *
     struct cache *c = call->cache;
 
     call->up_call = NULL;
-    if (error == 0 && !MUTATION(MUTATION_OWN))
+    if (error == 0 && !MUTATION(MUTATION_OWN)) {
+        fold_before(c, &call->fold);
         recall_own(c, applied->touches, applied->count);
-    else if (outcome_unknown(error))
+        fold_after(c, &call->fold, applied->stamp);
+    } else if (outcome_unknown(error)) {
         recall_own(c, call->bar->touches, call->bar->count);
+    }
     cache_call_end(call);
     if (was.done.update)
         was.done.update(was.cookie, error, error ? 0 : applied->stamp);
@@ -156,6 +160,7 @@ struct cache_call *cache_update(struct cache *c, const struct update *updates, s
 
     call->done.update = done;
     call->bar = bar_new(c, updates, count);
+    fold_prepare(&call->fold, updates, count);
     /* Those above must not serve it either: others may see the update before it is answered. */
     if (c->events && !MUTATION(MUTATION_BAR_ABOVE))
         c->events->recall(c->cookie, 0, call->bar->touches, call->bar->count);

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 
 #define FIRST_BUCKETS 64
+#define FILL_MOST     1024 /* entries of a page into which single ones are still put */
 
 void table_init(struct table *t, void (*gone)(void *cookie, uint64_t lease, enum table_gone why),
                 void *cookie)
@@ -160,13 +161,12 @@ static bool same_range(const struct cpage *p, struct place first, struct place e
            (to_end || place_compare(p->end, end) == 0);
 }
 
-static void splice(struct table *t, struct cpage *p, const struct page *page, struct place first,
-                   struct place end)
+static struct cpage *splice(struct table *t, struct cpage *p, const struct page *page,
+                            struct place first, struct place end)
 {
     struct dir *dir = p->dir;
     size_t i = dir_upper(dir, p->first) - 1;
     bool was_root = t->root == p;
-    bool same = same_range(p, first, end, page->to_end);
     struct cpage *q;
 
     t->bytes -= p->bytes;
@@ -180,9 +180,7 @@ static void splice(struct table *t, struct cpage *p, const struct page *page, st
         t->root->has_self = false;
     if (q->has_self)
         t->root = q;
-    t->gone(t->cookie, same ? q->lease : page->lease, GONE_REPLACED);
-    if (same)
-        q->lease = page->lease;
+    return q;
 }
 
 static bool contains(const struct cpage *p, struct place first, struct place end, bool to_end)
@@ -200,7 +198,11 @@ void table_insert(struct table *t, const struct page *page, uint32_t budget)
     struct cpage *p = dir ? dir_page_before(dir, first) : NULL;
 
     if (p && contains(p, first, end, page->to_end)) {
-        splice(t, p, page, first, end);
+        bool same = same_range(p, first, end, page->to_end);
+        p = splice(t, p, page, first, end);
+        t->gone(t->cookie, same ? p->lease : page->lease, GONE_REPLACED);
+        if (same)
+            p->lease = page->lease;
         return;
     }
     dir = dir_need(t, page->parent, hash);
@@ -224,6 +226,34 @@ void table_attach(struct table *t, struct slice key, struct slice value)
     t->bytes -= p->bytes;
     cpage_attach(p, key_last(key), value);
     t->bytes += p->bytes;
+}
+
+void table_fill(struct table *t, struct slice key, const struct node *node)
+{
+    struct cpage *p = page_of(t, key);
+    struct slice sub = key_last(key);
+    struct entry entry = {.sub = sub, .node = *node};
+    struct page page = {.parent = key_parent(key), .first = sub, .entries = &entry};
+    struct place end = {.sub = sub, .after = true};
+
+    if (!p || !cpage_is_hole(p, sub) || p->count >= FILL_MOST ||
+        (page.parent.len == 0 && !p->has_self))
+        return;
+    page.self = p->self;
+    page.count = node->flags ? 1 : 0;
+    splice(t, p, &page, place_at(sub), end);
+}
+
+bool table_has_other(struct table *t, struct slice key)
+{
+    struct cpage *p = page_of(t, key);
+
+    for (size_t i = 0; p && i < p->count; i++) {
+        struct slice sub = p->entries[i].sub;
+        if (!slice_equal(sub, key_last(key)) && !cpage_is_hole(p, sub))
+            return true;
+    }
+    return false;
 }
 
 /* ---- Touches ---- */

@@ -72,6 +72,12 @@ void table_insert(struct table *t, const struct page *page, uint32_t budget);
 /* Lays a touch on. Returns whether something known was hit. */
 bool table_touch(struct table *t, const struct touch *touch);
 
+/* Fills a hole with what is true now, unless there is none or filling it is too much work. */
+void table_fill(struct table *t, struct slice key, const struct node *node);
+
+/* Whether a sibling of the node is known to exist, in the page where the node would be. */
+bool table_has_other(struct table *t, struct slice key);
+
 /* Gives an entry that is known its value. */
 void table_attach(struct table *t, struct slice key, struct slice value);
 

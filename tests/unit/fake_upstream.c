@@ -33,7 +33,7 @@ struct upstream_call {
     struct page pages[MAX_PAGES];
     size_t page_count;
     struct node node;
-    uint64_t serial;
+    uint64_t serial, stamp;
     struct touch *touches;
     size_t touch_count;
 };
@@ -315,6 +315,7 @@ static void serve_update(struct fake *f, struct upstream_call *c)
     add_leased(f, c, touches, count);
     free_touches(touches, count);
     fake_tree_update(&f->tree, c->key, c->value);
+    c->stamp = f->tree.version;
 }
 
 void fake_serve(struct fake *f, size_t index)
@@ -345,7 +346,7 @@ static void lose(struct fake *f)
 void fake_deliver(struct fake *f)
 {
     struct upstream_call *c = take(&f->sent, 0);
-    struct upstream_applied applied = {f->tree.version, c->touches, c->touch_count};
+    struct upstream_applied applied = {c->stamp, c->touches, c->touch_count};
     struct space space = {0};
 
     if (f->gap || (f->lease_end && f->lease_end <= f->loop.now))

@@ -414,11 +414,43 @@ Test(cache, own_update_is_seen_when_done)
     cr_assert(cached("A", 2, -1, 0));
     fake_settle(f);
     cr_assert(g.calls == 1 && g.error == 0 && recalls == 2);
-    cr_assert_not(cached("A", 1, -1, 0));
+    cr_assert(cached("A", 1, -1, 100), "what was set is known");
     struct got n;
     ask(&n, "A", 1, -1, 100);
-    fake_settle(f);
+    fake_advance(f, 0);
     cr_assert_str_eq(n.value, "new");
+}
+
+Test(cache, own_leaf_that_comes_is_known_and_its_directory_too)
+{
+    struct key key = key2("A", 1, 1);
+    struct update u = {.kind = UPDATE_SET, .key = key_slice(&key), .value = slice_str("new")};
+    struct got g = {0};
+    size_t asked;
+
+    set("A", 1, 2, "other");
+    list("A", -1);
+    list("A", 1);
+    cr_assert(cached("A", 1, -1, 0));
+    cache_update(c, &u, 1, got_update, &g);
+    fake_settle(f);
+    cr_assert(g.calls == 1 && g.error == 0);
+    asked = fake_reads(f) + fake_nodes(f);
+    cr_assert(cached("A", 1, 1, 100));
+    cr_assert(cached("A", 1, -1, 0));
+    cr_assert_eq(fake_reads(f) + fake_nodes(f), asked);
+}
+
+Test(cache, own_leaf_in_a_directory_that_may_be_new_leaves_that_unknown)
+{
+    struct got g;
+
+    load("A", -1, -1, 0);
+    list("A", -1);
+    update(&g, 1, "new", COND_NONE);
+    fake_settle(f);
+    cr_assert(cached("A", 1, -1, 100));
+    cr_assert_not(cached("A", -1, -1, 0));
 }
 
 Test(cache, refused_update_leaves_all_as_it_was)
@@ -459,8 +491,7 @@ Test(cache, cancelled_update_is_still_heard_of)
     cache_cancel(c, call);
     fake_settle(f);
     cr_assert_eq(g.calls, 0);
-    cr_assert_not(cached("A", 1, -1, 0));
-    load("A", 1, -1, 0);
+    cr_assert(cached("A", 1, -1, 100));
     fake_disconnect(f, true);
     cache_cancel(c, update(&g, 1, "newer", COND_NONE));
     fake_advance(f, 0);
