@@ -116,5 +116,22 @@ unmount_ecpfs c "$mount_pid"
 # And comes back.
 start_ecpd --lease 2
 wait_until 30 reads three "$a/T/1" || fail "the mount does not come back"
+
+# A value that was under way when the server died is sent again.
+close_stopped='import os, sys
+f = os.open(sys.argv[1], os.O_WRONLY | os.O_TRUNC)
+os.write(f, b"four")
+os.kill(int(sys.argv[2]), 19)
+os.close(f)'
+dies_in_close() {
+    start python3 -c "$close_stopped" "$a/T/1" "$ecpd_pid"
+    wait_until 10 stopped || fail "not in close"
+    kill -9 "$ecpd_pid"
+    wait "$ecpd_pid" 2>/dev/null
+}
+dies_in_close
+start_ecpd --lease 2
+wait $p || fail "close, over the death of the server: $(cat "$dir/started.out")"
+assert_eq four "$(node_get '^T(1)')" "a value under way when the server died"
 unmount_ecpfs a "$a_pid"
 stop_ecpd
