@@ -455,8 +455,9 @@ static void window_over(void *cookie)
 
     seat->timer = NULL;
     seat->certain = true;
-    log_notice("%s: did not come back; its %zu locks are free", seat->name,
-               lock_session_count(seat->holder));
+    if (lock_session_count(seat->holder))
+        log_notice("%s: did not come back; its %zu locks are free", seat->name,
+                   lock_session_count(seat->holder));
     seat_check(seat);
 }
 

@@ -8,7 +8,7 @@ _ecp()
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
-    local commands="get set kill zkill data incr info order query zwrite import export ping stats"
+    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping stats"
     local command="" i options=""
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -18,9 +18,11 @@ _ecp()
         esac
     done
     case $prev in
-        -s | --server | -l | --label | -b | --batch | --if-stamp | -c | --count) return ;;
+        -s | --server | -l | --label | --batch | -t | --timeout | --if-stamp | -c | --count) return ;;
+        -b) [[ $command == import ]] && return ;;
         --format | -f)
             [[ $command == order ]] && return
+            [[ $command == unlock ]] && return
             local formats="zwr go"
             [[ $command == import ]] && formats+=" auto"
             COMPREPLY=($(compgen -W "$formats" -- "$cur"))
@@ -37,6 +39,9 @@ _ecp()
         query) options="-r --reverse" ;;
         import) options="-f --format --strict -q --quiet -b --batch" ;;
         export) options="-o --output -f --format -l --label" ;;
+        lock) options="-s --shared -t --timeout --kill-on-loss" ;;
+        locks) options="-j --json" ;;
+        unlock) options="-f --force -b --below" ;;
         ping) options="-c --count" ;;
     esac
     if [[ $cur == -* ]]; then

@@ -62,6 +62,8 @@ static struct lock_table *table;
 static struct seat seats[SEATS];
 static struct key names[NAMES];
 static uint64_t last_stamp;
+static struct upcall *upcalls[1 << 16];
+static size_t upcall_count;
 static unsigned grants, refusals, messages_up;
 
 static struct message *push(struct queue *q, enum what what)
@@ -70,6 +72,13 @@ static struct message *push(struct queue *q, enum what what)
     cr_assert_lt(q->tail - q->head, (size_t)MESSAGES);
     *m = (struct message){.what = what};
     return m;
+}
+
+/* Freed at the end: a CANCEL may come when it is answered. */
+static struct upcall *upcall_new(void)
+{
+    cr_assert_lt(upcall_count, sizeof upcalls / sizeof *upcalls);
+    return upcalls[upcall_count++] = calloc(1, sizeof(struct upcall));
 }
 
 /* ---- What the client calls ---- */
@@ -86,7 +95,7 @@ static void *up_lock(void *cookie, const struct call_lock_args *args, call_lock_
 {
     struct seat *s = cookie;
     struct message *m = push(&s->up, LOCK);
-    struct upcall *u = calloc(1, sizeof *u);
+    struct upcall *u = upcall_new();
     *u = (struct upcall){.seat = s, .done = done, .cookie = done_cookie};
     set_item(m, &args->items[0]);
     m->owner = args->who.owner;
@@ -106,7 +115,7 @@ static void up_unlock(void *cookie, uint64_t owner, const struct call_lock_item 
 {
     struct seat *s = cookie;
     struct message *m = push(&s->up, count ? UNLOCK : UNLOCK_ALL);
-    struct upcall *u = calloc(1, sizeof *u);
+    struct upcall *u = upcall_new();
     *u = (struct upcall){.seat = s, .plain = done, .cookie = done_cookie};
     if (count)
         set_item(m, &items[0]);
@@ -321,6 +330,8 @@ static void teardown(void)
 {
     for (int i = 0; i < SEATS; i++)
         lock_client_free(seats[i].client);
+    while (upcall_count)
+        free(upcalls[--upcall_count]);
     lock_table_free(table);
     test_loop_free(loop);
 }
