@@ -196,7 +196,8 @@ struct lock_blocker {
 };
 bool lock_blocked(struct lock_table *table, struct lock_request *request,
                   struct lock_blocker *blocker);
-/* Calls each for the earlier requests that keep the item back, until it is false. */
+/* Calls each for the earlier requests that keep the item back, until it is false; but for those
+ * that this visit has seen. */
 bool lock_each_earlier(struct lock_table *table, const struct lock_wait *item,
                        bool (*each)(void *cookie, struct lock_request *request), void *cookie);
 /* Calls each for every entry of another group that conflicts with the item, until it is false. */

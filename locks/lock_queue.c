@@ -202,7 +202,8 @@ static bool each_before(struct lock_table *t, struct lock_link_queue *queue,
     TAILQ_FOREACH (link, queue, entry) {
         if (link->wait->request->serial >= w->request->serial)
             break;
-        if (keeps_back(t, link->wait, w) && !each(cookie, link->wait->request))
+        if (link->wait->request->visit != t->visit && keeps_back(t, link->wait, w) &&
+            !each(cookie, link->wait->request))
             return false;
     }
     return true;
