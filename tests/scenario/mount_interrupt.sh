@@ -42,6 +42,7 @@ wrote() { grep -q "^pos:[[:space:]]*$1\$" "/proc/$p/fdinfo/1"; }
 : >"$a/T/log" && : >"$a/T/over" || fail "files"
 appends_from_fifo "$a/T/log"
 appender=$p
+node_set '^T(1)' one # the mount has to ask for it again
 kill -STOP "$ecpd_pid"
 printf tail >&9
 p=$appender
