@@ -146,6 +146,22 @@ Test(lock_table, passed_lock_ends_the_request_for_it)
     expect(LOCK_EVENT_GRANTED, b, 3);
 }
 
+/* What keeps it back is below the name; a range that the same owner has at the name is not. */
+Test(lock_table, range_waits_for_what_is_below_only)
+{
+    struct key x = key_of("X", -1);
+    struct lock_who one = {.owner = 1}, two = {.owner = 2};
+    struct lock_item low = {key_slice(&x), LOCK_EXCLUSIVE, false, 0, 10},
+                     high = {key_slice(&x), LOCK_EXCLUSIVE, false, 20, 30};
+    struct lock_request *r;
+    cr_assert_eq(lock_ask(a, &one, &low, 1, 0, 1, NULL, &r), 0);
+    cr_assert_eq(ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    cr_assert_eq(lock_ask(b, &two, &high, 1, LOCK_WAIT, 1, NULL, &r), 0);
+    cr_assert(r);
+    drop(a, 1, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 2);
+}
+
 Test(lock_table, opposite_order_is_a_deadlock)
 {
     ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
