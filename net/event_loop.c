@@ -292,7 +292,6 @@ struct loop *event_loop_new(void)
     loop->base.ops = &event_loop_ops;
     TAILQ_INIT(&loop->soon);
     if (config) {
-        event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
         event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME); /* timers never early */
         loop->events = event_base_new_with_config(config);
         event_config_free(config);

@@ -30,6 +30,8 @@ struct event_stream {
     void *cookie;
     size_t want;
     struct loop_event *again; /* buffered bytes are to be presented */
+    struct loop_event *turn;  /* one write of this turn went out at once: the others wait in out */
+    struct buf out;
     char *reason;
     int inside;
     bool paused;
@@ -46,6 +48,8 @@ static struct event_stream *stream_of(struct stream *stream)
 static void stream_free(struct event_stream *s)
 {
     loop_cancel(s->loop, s->again);
+    loop_cancel(s->loop, s->turn);
+    buf_free(&s->out);
     bufferevent_free(s->bev);
     event_loop_streams(s->loop, -1);
     free(s->reason);
@@ -110,10 +114,12 @@ static void read_ready(struct bufferevent *bev, void *cookie)
     deliver(cookie);
 }
 
+static size_t real_pending(struct stream *base);
+
 static void write_ready(struct bufferevent *bev, void *cookie)
 {
     struct event_stream *s = cookie;
-    if (s->told || evbuffer_get_length(bufferevent_get_output(bev)) > 0)
+    if (s->told || real_pending(&s->base) > 0)
         return;
     enter(s);
     s->events->drained(s->cookie);
@@ -161,18 +167,63 @@ static void real_want(struct stream *base, size_t bytes)
         deliver_soon(s);
 }
 
+static bool waits_for_room(const struct event_stream *s)
+{
+    return evbuffer_get_length(bufferevent_get_output(s->bev)) > 0;
+}
+
+/* What the system does not take now, the bufferevent sends; it also finds out about errors. */
+static void send_now(struct event_stream *s, struct slice bytes)
+{
+    ssize_t sent = 0;
+
+    if (!waits_for_room(s))
+        sent = send(bufferevent_getfd(s->bev), bytes.data, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        sent = 0;
+    if ((size_t)sent < bytes.len &&
+        bufferevent_write(s->bev, bytes.data + sent, bytes.len - (size_t)sent) != 0)
+        log_fatal("out of memory");
+}
+
+static void turn_ended(void *cookie)
+{
+    struct event_stream *s = cookie;
+
+    s->turn = NULL;
+    if (s->out.len == 0 || s->reason || s->closed)
+        return;
+    send_now(s, buf_slice(&s->out));
+    buf_clear(&s->out);
+    if (!waits_for_room(s)) {
+        enter(s);
+        s->events->drained(s->cookie);
+        leave(s);
+    }
+}
+
+/* The first write of a turn leaves at once, so that a lone answer is quick; those that follow it
+ * leave together. */
 static void real_write(struct stream *base, struct slice bytes)
 {
     struct event_stream *s = stream_of(base);
+
     if (s->closed || s->reason || bytes.len == 0)
         return;
-    if (bufferevent_write(s->bev, bytes.data, bytes.len) != 0)
-        log_fatal("out of memory");
+    if (s->turn || !s->events) {
+        buf_append_slice(&s->out, bytes);
+    } else {
+        send_now(s, bytes);
+    }
+    if (!s->turn)
+        s->turn = loop_soon(s->loop, turn_ended, s);
 }
 
 static size_t real_pending(struct stream *base)
 {
-    return evbuffer_get_length(bufferevent_get_output(stream_of(base)->bev));
+    struct event_stream *s = stream_of(base);
+
+    return s->out.len + evbuffer_get_length(bufferevent_get_output(s->bev));
 }
 
 static void real_pause(struct stream *base, bool pause)
@@ -200,6 +251,8 @@ static void real_close(struct stream *base)
     if (s->closed)
         return;
     s->closed = true;
+    loop_cancel(s->loop, s->turn);
+    s->turn = NULL;
     bufferevent_setcb(s->bev, NULL, NULL, NULL, NULL);
     bufferevent_disable(s->bev, EV_READ | EV_WRITE);
     if (!s->inside)
