@@ -313,11 +313,16 @@ static bool is_whole(const struct call_lock_item *item)
     return !item->counted && item->start == 0 && (item->end == 0 || item->end == UINT64_MAX);
 }
 
+static bool is_keepable(const struct call_lock_args *args)
+{
+    return args->count == 1 && !args->who.group && is_whole(&args->items[0]);
+}
+
 static struct lock_call *call_new(struct lock_client *c, const struct call_lock_args *args,
                                   call_lock_fn *done, void *cookie)
 {
     const struct call_lock_item *item = &args->items[0];
-    bool keepable = args->count == 1 && !args->who.group && is_whole(item);
+    bool keepable = is_keepable(args);
     size_t len = keepable ? item->name.len : 0;
     struct lock_call *call = xcalloc(1, sizeof(*call) + len);
 
@@ -336,48 +341,77 @@ static struct lock_call *call_new(struct lock_client *c, const struct call_lock_
 }
 
 /* An idle lock that will do. */
-static struct kept *idle_for(struct lock_client *c, const struct lock_call *call)
+static struct kept *idle_for(struct lock_client *c, uint64_t owner, struct slice name,
+                             bool exclusive)
 {
-    struct slice name = slice_of(call->name, call->len);
-    struct kept *k = call->keepable ? kept_first(c, name) : NULL, *found = NULL;
+    struct kept *k = kept_first(c, name), *found = NULL;
 
     for (; k && slice_equal(name_of(k), name); k = RB_NEXT(kept_tree, &c->kept, k)) {
-        if (k->label == call->owner && !k->is_idle)
+        if (k->label->id == owner && !k->is_idle)
             return NULL; /* it changes what it has */
-        if (k->is_idle && k->exclusive >= call->exclusive)
+        if (k->is_idle && k->exclusive == exclusive)
             found = k;
     }
     return found;
 }
 
-static void take_idle(struct lock_client *c, struct kept *k, struct lock_call *call)
+/* What is idle in another mode would only be recalled. */
+static void give_back_idle(struct lock_client *c, struct slice name)
 {
-    struct client_owner *from = k->label;
-    struct call_lock_who to = who_of(call);
+    struct kept *k = kept_first(c, name), *next;
+
+    for (; k && slice_equal(name_of(k), name); k = next) {
+        next = RB_NEXT(kept_tree, &c->kept, k);
+        if (k->is_idle)
+            give_back(c, k);
+    }
+}
+
+static void take_idle(struct lock_client *c, struct kept *k, const struct call_lock_who *to)
+{
+    struct client_owner *from = k->label, *owner = owner_get(c, to->owner);
 
     idle_end(c, k);
-    if (from != call->owner) {
-        label_clear(c, call->owner);
-        c->up.pass(c->up.cookie, from->id, name_of(k), true, &to);
+    if (from != owner) {
+        label_clear(c, owner);
+        c->up.pass(c->up.cookie, from->id, name_of(k), true, to);
     }
-    relabel(c, k, call->owner);
+    relabel(c, k, owner);
     owner_check(c, from);
     c->stats.local++;
-    granted_here(call, k->stamp);
+}
+
+bool lock_client_lock_now(struct lock_client *c, const struct call_lock_args *args)
+{
+    const struct call_lock_item *item = &args->items[0];
+    struct kept *k = is_keepable(args)
+                         ? idle_for(c, args->who.owner, item->name, item->exclusive)
+                         : NULL;
+
+    if (k)
+        take_idle(c, k, &args->who);
+    return k;
 }
 
 struct lock_call *lock_client_lock(struct lock_client *c, const struct call_lock_args *args,
                                    call_lock_fn *done, void *cookie)
 {
-    struct lock_call *call = call_new(c, args, done, cookie);
-    struct kept *k = args->replace ? NULL : idle_for(c, call);
+    struct lock_call *call;
     struct call_lock_args asked = *args;
+    struct kept *k;
 
-    if (k) {
-        take_idle(c, k, call);
+    if (args->replace)
+        lock_client_unlock(c, args->who.owner, NULL, 0, NULL, NULL);
+    call = call_new(c, args, done, cookie);
+    if (lock_client_lock_now(c, args)) {
+        k = kept_find(c, args->who.owner, args->items[0].name);
+        granted_here(call, k->stamp);
         return call;
     }
+    for (size_t i = 0; i < args->count; i++)
+        give_back_idle(c, args->items[i].name);
     label_clear(c, call->owner);
+    asked.replace = false;
     asked.delegable = call->keepable;
     c->stats.asked++;
     TAILQ_INSERT_TAIL(&c->calls, call, all);
@@ -434,7 +468,8 @@ static struct lock_call *waiter_of(struct lock_client *c, const struct kept *k)
     return NULL;
 }
 
-static void unlock_one(struct lock_client *c, struct kept *k, call_done_fn *done, void *cookie)
+/* To one that waits here, or kept for nobody. False: the server is to have it. */
+static bool keep(struct lock_client *c, struct kept *k)
 {
     struct client_owner *o = k->label;
     struct lock_call *next = waiter_of(c, k);
@@ -452,11 +487,26 @@ static void unlock_one(struct lock_client *c, struct kept *k, call_done_fn *done
     } else if (!k->wanted && o->held == 1 && !o->calls && !o->plain) {
         make_idle(c, k);
     } else {
-        unlock_at_server(c, k, done, cookie);
-        kept_drop(c, k);
+        return false;
+    }
+    return true;
+}
+
+static void unlock_one(struct lock_client *c, struct kept *k, call_done_fn *done, void *cookie)
+{
+    if (keep(c, k)) {
+        done_soon(c, done, cookie);
         return;
     }
-    done_soon(c, done, cookie);
+    unlock_at_server(c, k, done, cookie);
+    kept_drop(c, k);
+}
+
+bool lock_client_unlock_now(struct lock_client *c, uint64_t owner, struct slice name)
+{
+    struct kept *k = kept_find(c, owner, name);
+
+    return k && !k->is_idle && keep(c, k);
 }
 
 static void unlock_all(struct lock_client *c, struct client_owner *o, call_done_fn *done,
@@ -560,10 +610,15 @@ struct lock_client *lock_client_new(struct loop *loop, const struct lock_upstrea
 void lock_client_free(struct lock_client *c)
 {
     struct client_owner *o;
+    struct lock_call *call;
     struct kept *k;
 
     if (!c)
         return;
+    while ((call = TAILQ_FIRST(&c->calls))) {
+        TAILQ_REMOVE(&c->calls, call, all);
+        call_end(call);
+    }
     while ((k = RB_MIN(kept_tree, &c->kept)))
         kept_drop(c, k);
     while ((o = RB_MIN(owner_tree, &c->owners))) {

@@ -37,12 +37,14 @@ struct lock_upstream {
 };
 
 struct lock_client *lock_client_new(struct loop *loop, const struct lock_upstream *upstream);
-/* No call may be left. What is kept goes with the session. */
+/* After the upstream, whose calls end without a word. What is kept goes with the session. */
 void lock_client_free(struct lock_client *client);
 
 /* As call_lock; args->delegable is not looked at. done comes from the loop, exactly once. */
 struct lock_call *lock_client_lock(struct lock_client *client, const struct call_lock_args *args,
                                    call_lock_fn *done, void *cookie);
+/* The same when it can be had at once, without asking the server; else false, and nothing is done. */
+bool lock_client_lock_now(struct lock_client *client, const struct call_lock_args *args);
 /* Asks for its end; done still comes, with ECP_ECANCELED or granted. */
 void lock_client_cancel(struct lock_client *client, struct lock_call *call);
 /* As call_unlock. What the owner wrote must have been given to the client before. done may be NULL.
@@ -50,6 +52,9 @@ void lock_client_cancel(struct lock_client *client, struct lock_call *call);
 void lock_client_unlock(struct lock_client *client, uint64_t owner,
                         const struct call_lock_item *items, size_t count, call_done_fn *done,
                         void *cookie);
+
+/* The same of a whole lock of one name, when the session keeps it; else false, and nothing is done. */
+bool lock_client_unlock_now(struct lock_client *client, uint64_t owner, struct slice name);
 
 /* For client_config.lock. */
 void lock_client_said(struct lock_client *client, bool lost, uint64_t owner, struct slice name);

@@ -19,9 +19,7 @@ static void visit_later(struct walk *w, struct lock_request *r)
     w->first = r;
 }
 
-/* Whether the owner surely uses something of what the item waits for, and does not merely keep it
- * for its session. */
-static bool uses(const struct lock_entry *held, const struct lock_wait *item)
+bool lock_entry_used(const struct lock_entry *held, const struct lock_wait *item)
 {
     const struct lock_owner *owner = held->owner;
     struct lock_entry *e;
@@ -48,7 +46,7 @@ static bool visit_holder(void *cookie, struct lock_entry *entry)
     struct lock_owner *o;
     struct lock_request *r;
 
-    if (!group->waiting || !uses(entry, w->item))
+    if (!group->waiting || !lock_entry_used(entry, w->item))
         return true;
     w->found |= group == w->own;
     LIST_FOREACH (o, &group->owners, of_group)

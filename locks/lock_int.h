@@ -114,6 +114,8 @@ struct lock_request {
     LIST_ENTRY(lock_request) of_owner, watching;
     struct lock_request_list watchers;
     bool watches, is_again, queued, delegable, patient, deadlocked;
+    bool at_once; /* waits only for what may be idle */
+    bool test;    /* takes nothing */
     uint64_t visit; /* lock_deadlock.c */
     struct lock_request *next_visit;
     uint64_t now;
@@ -212,6 +214,9 @@ void lock_wake_one(struct lock_table *table, struct lock_request *request);
 
 /* ---- lock_deadlock.c ---- */
 
+/* Whether the owner surely uses something of what the item waits for, and does not merely keep it
+ * for its session. */
+bool lock_entry_used(const struct lock_entry *held, const struct lock_wait *item);
 /* Whether the request, queued, waits for itself. */
 bool lock_deadlock(struct lock_table *table, struct lock_request *request);
 

@@ -106,6 +106,8 @@ static void group_wake(struct lock_table *t, struct lock_group *group)
 
 static void grant(struct lock_table *t, struct lock_request *r)
 {
+    if (r->test)
+        return;
     for (size_t i = 0; i < r->count; i++)
         lock_entry_add(r->owner, &r->items[i], r->delegable, r->now);
     t->stats.granted++;
@@ -159,6 +161,22 @@ static void request_end(struct lock_table *t, struct lock_request *r, enum lock_
     request_free(r);
 }
 
+static bool not_used(void *cookie, struct lock_entry *held)
+{
+    return !lock_entry_used(held, cookie);
+}
+
+/* Whether a request that may not wait has to, and not only until something idle is given back. */
+static bool refused(struct lock_request *r, const struct lock_blocker *b)
+{
+    if (!r->at_once)
+        return false;
+    for (size_t i = 0; i < r->count && !b->request; i++)
+        if (!lock_each_holder(&r->items[i], not_used, &r->items[i]))
+            return true;
+    return b->request;
+}
+
 static void settle(struct lock_table *t)
 {
     struct lock_request *r;
@@ -168,6 +186,11 @@ static void settle(struct lock_table *t)
         TAILQ_REMOVE(&t->again, r, again);
         r->is_again = false;
         if (lock_blocked(t, r, &b)) {
+            if (refused(r, &b)) {
+                lock_dequeue(t, r);
+                request_end(t, r, LOCK_EVENT_BUSY);
+                continue;
+            }
             lock_watch(r, &b);
             if (b.entry)
                 recall_all(t, r);
@@ -193,7 +216,7 @@ static int wait(struct lock_table *t, struct lock_request *r, const struct lock_
 {
     r->serial = ++t->serial;
     lock_enqueue(t, r);
-    if (lock_deadlock(t, r)) {
+    if (!r->at_once && lock_deadlock(t, r)) {
         t->stats.deadlocks++;
         r->deadlocked = true;
         if (!r->patient) {
@@ -228,16 +251,18 @@ int lock_ask(struct lock_session *session, const struct lock_who *who,
     r->cookie = cookie;
     r->delegable = flags & LOCK_DELEGABLE;
     r->patient = flags & LOCK_PATIENT;
+    r->at_once = !(flags & LOCK_WAIT);
+    r->test = flags & LOCK_TEST;
     if (!lock_blocked(t, r, &b)) {
         grant(t, r);
         request_free(r);
-    } else if (flags & LOCK_WAIT) {
-        error = wait(t, r, &b);
-        *request = error ? NULL : r;
-    } else {
+    } else if (refused(r, &b)) {
         recall_all(t, r);
         request_free(r);
         error = ECP_EBUSY;
+    } else {
+        error = wait(t, r, &b);
+        *request = error ? NULL : r;
     }
     settle(t);
     return error;
@@ -358,7 +383,7 @@ static void find_deadlocks(struct lock_table *t, struct lock_entry *e)
 
     for (r = TAILQ_FIRST(&t->waiting); r; r = next) {
         next = TAILQ_NEXT(r, queue);
-        if (r->deadlocked || !waits_for(t, r, e->owner->group) || !lock_deadlock(t, r))
+        if (r->deadlocked || r->at_once || !waits_for(t, r, e->owner->group) || !lock_deadlock(t, r))
             continue;
         t->stats.deadlocks++;
         r->deadlocked = true;
@@ -369,17 +394,36 @@ static void find_deadlocks(struct lock_table *t, struct lock_entry *e)
     }
 }
 
+/* Those that may not wait are refused when they are looked at again. */
+static void kept(struct lock_table *t, struct lock_entry *e)
+{
+    lock_entry_not_delegable(e);
+    for (struct lock_entry *up = e; up; up = up->parent)
+        lock_wake(t, &up->watchers);
+    settle(t);
+    if (e->owner->group->waiting)
+        find_deadlocks(t, e);
+    settle(t);
+}
+
 void lock_kept(struct lock_session *session, uint64_t id, struct slice name)
 {
     struct lock_owner *owner = lock_owner_find(session, id);
     struct lock_entry *e = owner ? held(owner, name) : NULL;
 
-    if (!e)
-        return;
-    lock_entry_not_delegable(e);
-    if (owner->group->waiting)
-        find_deadlocks(session->table, e);
-    settle(session->table);
+    if (e)
+        kept(session->table, e);
+}
+
+void lock_kept_all(struct lock_session *session)
+{
+    struct lock_owner *o;
+    struct lock_entry *e;
+
+    LIST_FOREACH (o, &session->owners, of_session)
+        LIST_FOREACH (e, &o->entries, of_owner)
+            if (e->delegable)
+                kept(session->table, e);
 }
 
 /* The request of `to` that waits for just this name, whole; or NULL. */

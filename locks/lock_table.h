@@ -83,15 +83,17 @@ struct lock_who {
 };
 
 enum lock_ask_flags {
-    LOCK_WAIT = 1,      /* else ECP_EBUSY when it cannot be granted at once */
+    LOCK_WAIT = 1,      /* else ECP_EBUSY as soon as it is certain that it would wait */
     LOCK_DELEGABLE = 2, /* the session may keep it when its owner is done; LOCK_EVENT_RECALL */
     LOCK_PATIENT = 4,   /* wait although it would be for itself; the listing tells */
+    LOCK_TEST = 8,      /* nothing is taken when it is granted */
 };
 
 /*
  * Asks for all items at once. 0: granted, or (*request is set) waiting; the request then ends in an
  * event or with lock_cancel. Errors: ECP_EBUSY, ECP_EDEADLOCK, ECP_ELOCKFULL. now is for the
- * listing.
+ * listing. Without LOCK_WAIT it waits only for locks that may be idle, until they are released, or
+ * kept.
  */
 int lock_ask(struct lock_session *session, const struct lock_who *who,
              const struct lock_item *items, size_t count, unsigned flags, uint64_t now,
@@ -110,6 +112,8 @@ void lock_release_name(struct lock_session *session, uint64_t owner, struct slic
 /* The owner really uses a lock that was recalled: it stays, and is no longer delegable. Deadlocks
  * through it are found now. */
 void lock_kept(struct lock_session *session, uint64_t owner, struct slice name);
+/* The same for all locks of a session, of which nobody can tell. */
+void lock_kept_all(struct lock_session *session);
 /*
  * What `from` holds of a name is now held by `to`, of the same session. When `to` waits for just
  * that name, its request has ended; *ended is its cookie then, else NULL. False: `from` does not
@@ -119,7 +123,12 @@ bool lock_pass(struct lock_session *session, uint64_t from, const struct lock_wh
                struct slice name, bool delegable, void **ended);
 
 /* What operations led to; to be asked for after each until there is none. */
-enum lock_event_kind { LOCK_EVENT_GRANTED, LOCK_EVENT_DEADLOCK, LOCK_EVENT_RECALL };
+enum lock_event_kind {
+    LOCK_EVENT_GRANTED,
+    LOCK_EVENT_BUSY,
+    LOCK_EVENT_DEADLOCK,
+    LOCK_EVENT_RECALL
+};
 struct lock_event {
     enum lock_event_kind kind;
     struct lock_session *session;

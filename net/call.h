@@ -175,10 +175,11 @@ struct call_lock_args {
     struct call_lock_who who;
     const struct call_lock_item *items;
     size_t count;   /* 1 to 4096; all or nothing */
-    bool wait;      /* else ECP_EBUSY */
+    bool wait;      /* else ECP_EBUSY, as soon as it is certain that nobody keeps it idle */
     bool delegable; /* may be kept when the owner is done, until client_config.lock wants it */
     bool patient;   /* wait although it is a deadlock; else ECP_EDEADLOCK */
     bool replace;   /* all that the owner holds is unlocked first */
+    bool test;      /* nothing is taken when it is granted; not with wait */
 };
 /* stamp rises with each grant of the server: it tells an old holder from a newer one. */
 typedef void call_lock_fn(void *cookie, int error, uint64_t stamp);

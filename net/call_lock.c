@@ -52,7 +52,8 @@ struct call *call_lock(struct client *client, const struct call_lock_args *args,
     copy_who(&m.who, &args->who);
     m.flags =
         (uint8_t)((args->wait ? MSG_LOCK_WAIT : 0) | (args->delegable ? MSG_LOCK_DELEGABLE : 0) |
-                  (args->patient ? MSG_LOCK_PATIENT : 0) | (args->replace ? MSG_LOCK_REPLACE : 0));
+                  (args->patient ? MSG_LOCK_PATIENT : 0) | (args->replace ? MSG_LOCK_REPLACE : 0) |
+                  (args->test ? MSG_LOCK_TEST : 0));
     if (!error)
         msg_put_lock(&client->scratch, &m, items);
     free(items);

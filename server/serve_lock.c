@@ -189,7 +189,8 @@ static void event_serve(const struct lock_event *event)
     if (event->kind == LOCK_EVENT_GRANTED)
         send_locked(seat, p->id);
     else
-        session_send_error(seat->session, p->id, ECP_EDEADLOCK, 0, "");
+        session_send_error(seat->session, p->id,
+                           event->kind == LOCK_EVENT_BUSY ? ECP_EBUSY : ECP_EDEADLOCK, 0, "");
     pending_free(p);
 }
 
@@ -277,7 +278,8 @@ static int lock_serve(struct lock_seat *seat, uint64_t id, struct slice payload)
     struct lock_who who = who_of(&m.who);
     unsigned flags = (m.flags & MSG_LOCK_WAIT ? LOCK_WAIT : 0) |
                      (m.flags & MSG_LOCK_DELEGABLE ? LOCK_DELEGABLE : 0) |
-                     (m.flags & MSG_LOCK_PATIENT ? LOCK_PATIENT : 0);
+                     (m.flags & MSG_LOCK_PATIENT ? LOCK_PATIENT : 0) |
+                     (m.flags & MSG_LOCK_TEST ? LOCK_TEST : 0);
 
     if (m.flags & MSG_LOCK_REPLACE)
         lock_release_owner(seat->holder, who.owner);
@@ -476,6 +478,7 @@ void lock_seat_end(struct session *session)
                     strncmp(conn_peer(session->conn), "unix:", 5) == 0;
     if (!seat->certain) {
         seat->locks->lost++;
+        lock_kept_all(seat->holder);
         seat->timer = loop_timer(session->loop, server_limits(session->server)->recovery_time,
                                  window_over, seat);
     }

@@ -168,7 +168,8 @@ static void serve_events(void)
             m->owner = e.owner;
             m->name = e.name;
         } else {
-            answer(e.cookie, e.kind == LOCK_EVENT_GRANTED ? LOCKED : FAILED, ECP_EDEADLOCK);
+            answer(e.cookie, e.kind == LOCK_EVENT_GRANTED ? LOCKED : FAILED,
+                   e.kind == LOCK_EVENT_BUSY ? ECP_EBUSY : ECP_EDEADLOCK);
         }
     }
 }
@@ -349,7 +350,7 @@ Test(lock_client, second_lock_asks_nobody)
     messages_up = 0;
     uint64_t before = a->stamp;
     for (int i = 0; i < 10; i++) {
-        lock(i % 2 ? a : b, 1, i % 3 > 0, true);
+        lock(i % 2 ? a : b, 1, 1, true);
         test_loop_run(loop);
         cr_assert_geq((i % 2 ? a : b)->mode, 0, "granted without the server");
         cr_assert_gt((i % 2 ? a : b)->stamp, before);
@@ -359,6 +360,43 @@ Test(lock_client, second_lock_asks_nobody)
     quiet();
     cr_assert_eq(messages_up, 0u);
     cr_assert_eq(lock_client_stats(seats[0].client)->local, 10u);
+}
+
+/* A reader that got an idle exclusive lock would keep readers elsewhere out. */
+Test(lock_client, idle_lock_of_another_mode_is_not_taken)
+{
+    struct owner *a = &seats[0].owners[0], *b = &seats[1].owners[0];
+    for (int same = 0; same < 2; same++) {
+        lock(a, 1, 1, true);
+        quiet();
+        unlock(a, true);
+        lock(same ? a : &seats[0].owners[1], 1, 0, true);
+        lock(b, 1, 0, false);
+        quiet();
+        cr_assert_eq((same ? a : &seats[0].owners[1])->mode, 0);
+        cr_assert_eq(b->mode, 0);
+        unlock(same ? a : &seats[0].owners[1], true);
+        unlock(b, true);
+        quiet();
+    }
+}
+
+Test(lock_client, what_cannot_wait_gets_what_is_idle_elsewhere)
+{
+    struct owner *a = &seats[0].owners[0], *b = &seats[1].owners[0];
+    lock(a, 1, 1, true);
+    quiet();
+    lock(b, 1, 1, false);
+    quiet();
+    cr_assert_eq(b->mode, -1);
+    unlock(a, true);
+    quiet();
+    lock(a, 1, 1, true);
+    quiet();
+    unlock(a, true);
+    lock(b, 1, 1, false);
+    quiet();
+    cr_assert_eq(b->mode, 1);
 }
 
 Test(lock_client, idle_lock_goes_to_who_asks)

@@ -106,11 +106,52 @@ Test(lock_table, idle_lock_is_recalled_and_returned)
     expect(LOCK_EVENT_GRANTED, b, 2);
 }
 
-Test(lock_table, refused_request_recalls_too)
+/* Who may not wait is told only when it is certain that the lock is used. */
+Test(lock_table, request_that_may_not_wait_does_for_what_may_be_idle)
+{
+    struct key x = key_of("X", 1);
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), 0);
+    expect(LOCK_EVENT_RECALL, a, 1);
+    expect_nothing();
+    drop(a, 1, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 2);
+    drop(b, 2, "X", 1);
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
+    cr_assert_eq(ask(b, 2, "X", -1, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
+    expect(LOCK_EVENT_RECALL, a, 1);
+    lock_kept(a, 1, key_slice(&x));
+    expect(LOCK_EVENT_BUSY, b, 2);
+    expect_nothing();
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), ECP_EBUSY);
+    cr_assert_eq(lock_table_stats(table)->requests, 0u);
+}
+
+Test(lock_table, nobody_waits_for_the_word_of_a_session_that_is_cut_off)
 {
     ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
-    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), ECP_EBUSY);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), 0);
     expect(LOCK_EVENT_RECALL, a, 1);
+    lock_kept_all(a);
+    expect(LOCK_EVENT_BUSY, b, 2);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, 0, NULL, NULL), ECP_EBUSY);
+}
+
+Test(lock_table, test_takes_nothing)
+{
+    cr_assert_eq(ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_TEST, NULL, NULL), 0);
+    cr_assert_eq(lock_table_stats(table)->locks, 0u);
+    cr_assert_eq(lock_table_stats(table)->owners, 0u);
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    cr_assert_eq(ask(a, 1, "X", 1, LOCK_SHARED, LOCK_TEST, NULL, NULL), 0);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, LOCK_TEST, NULL, NULL), ECP_EBUSY);
+    drop(a, 1, "X", 1);
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, LOCK_DELEGABLE, NULL, NULL);
+    cr_assert_eq(ask(b, 2, "X", 1, LOCK_SHARED, LOCK_TEST, NULL, NULL), 0);
+    expect(LOCK_EVENT_RECALL, a, 1);
+    drop(a, 1, "X", 1);
+    expect(LOCK_EVENT_GRANTED, b, 2);
+    cr_assert_eq(lock_table_stats(table)->locks, 0u);
 }
 
 /* An owner whose lock may be idle waits for nobody through it; kept locks do make circles. */
