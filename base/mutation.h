@@ -28,7 +28,6 @@ enum mutation {
     MUTATION_SUBTREE,     /* what lies below is not touched with a subtree */
     MUTATION_GRACE,       /* leases of before the server's crash are not waited for */
     MUTATION_RESUME,      /* a new session ends leases though the kernel still serves */
-    MUTATION_EARLY_READ,  /* reads see a commit with the directories' times of before */
     MUTATION_OLD_TIME,    /* a directory's time goes back to what a leased page says */
     MUTATION_RECLAIM,     /* pages taken back for want of room are kept */
     MUTATION_END

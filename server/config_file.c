@@ -27,7 +27,9 @@ void config_add_database(struct config *config, const char *name, const char *di
 
     config->databases = xrealloc(config->databases, (n + 1) * sizeof(*config->databases));
     config->databases[n] = (struct config_database){
-        .name = xstrdup(name), .directory = xstrdup(directory), .size = size};
+        .name = xstrdup(name), .directory = xstrdup(directory), .size = size, .journal = true};
+    config->databases[n].store.checkpoint_after = CONFIG_CHECKPOINT_AFTER;
+    config->databases[n].store.wait_durable = true;
 }
 
 void config_add_namespace(struct config *config, const char *name, const char *database)

@@ -5,15 +5,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "store/store.h"
 
 #define CONFIG_SIZE_DEFAULT (UINT64_C(64) << 30) /* bytes a database may grow to */
 #define CONFIG_SIZE_MIN     (UINT64_C(1) << 20)
 #define CONFIG_LEASE_MAX    300 /* seconds */
+#define CONFIG_CHECKPOINT_AFTER (60 * LOOP_SEC)
 
 struct config_database {
     char *name;
     char *directory; /* as written, may be relative to the data directory */
     uint64_t size;   /* bytes */
+    bool journal;
+    struct store_options store; /* io and directory are not set */
 };
 
 struct config_namespace {

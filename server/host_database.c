@@ -124,6 +124,23 @@ static char *absolute(struct host *host, const char *path)
     return path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", host->data, path);
 }
 
+static int database_store(struct host_database *db, struct engine *engine,
+                          const struct config_database *want, char **why)
+{
+    struct store_options options = want->store;
+    char *reason;
+    int error;
+
+    options.io = want->journal ? io_posix() : NULL;
+    options.directory = db->directory;
+    error = store_open(db->host->loop, engine, &options, &db->store, &reason);
+    if (error)
+        *why = xasprintf("database %s in %s: %s", db->name, db->directory,
+                         reason ? reason : error_text(error));
+    free(reason);
+    return error;
+}
+
 static int database_open(struct host *host, const struct config_database *want, char **why)
 {
     struct host_database *db = xcalloc(1, sizeof(*db));
@@ -138,11 +155,8 @@ static int database_open(struct host *host, const struct config_database *want, 
     error = database_directory(db, path, why);
     if (!error)
         error = engine_lmdb_open(db->directory, want->size, &engine, why);
-    if (!error) {
-        error = store_open(host->loop, engine, &db->store);
-        if (error)
-            *why = xasprintf("database %s in %s: %s", db->name, db->directory, error_text(error));
-    }
+    if (!error)
+        error = database_store(db, engine, want, why);
     free(path);
     if (error) {
         database_free(db);

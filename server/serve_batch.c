@@ -239,7 +239,8 @@ static void step(struct session *session)
     while ((b = TAILQ_FIRST(&session->parked)) && b->state == BATCH_READY) {
         TAILQ_REMOVE(&session->parked, b, of_session);
         b->state = BATCH_APPLYING;
-        store_apply(b->backend->store, b->updates, b->count, applied, b);
+        struct store_source source = {.session = session->id, .sequence = b->sequence};
+        store_apply(b->backend->store, b->updates, b->count, source, applied, b);
     }
 }
 

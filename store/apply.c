@@ -3,13 +3,9 @@
 #include "store/apply.h"
 
 #include "base/number.h"
+#include "store/overlay.h"
 
-bool apply_fatal(int error)
-{
-    return error == ECP_ENOSPC || error == ECP_EIO || error == ECP_ECORRUPT || error == ECP_ENOMEM;
-}
-
-bool apply_may_fail(const struct update *u)
+static bool may_fail(const struct update *u)
 {
     return u->kind < UPDATE_SET || u->kind > UPDATE_ZKILL || u->cond != COND_NONE ||
            u->flags & ~UPDATE_KEEP_DIR;
@@ -29,14 +25,14 @@ void apply_free(struct apply *a)
     buf_free(&a->scratch);
 }
 
-static int need_cursor(struct apply *a)
+int apply_cursor(struct apply *a)
 {
     return a->cursor ? 0 : a->ops->cursor_open(a->txn, &a->cursor);
 }
 
 int apply_lookup(struct apply *a, struct slice key, struct view_node *node)
 {
-    int error = need_cursor(a);
+    int error = apply_cursor(a);
     return error ? error : view_lookup(a->ops, a->cursor, key, VIEW_FILES, node);
 }
 
@@ -44,14 +40,14 @@ int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t fl
                 struct slice value)
 {
     uint8_t head[RECORD_HEAD];
-    int error = need_cursor(a);
+    int error = 0;
     flags &= NODE_VALUE | NODE_DIR;
-    if (error == 0 && (old_flags & (NODE_VALUE | NODE_DIR)) != flags)
+    if ((old_flags & (NODE_VALUE | NODE_DIR)) != flags)
         error = change_listings(a, key);
     if (error)
         return error;
     record_head(head, stamp, flags);
-    error = a->ops->cursor_put(a->cursor, key, slice_of(head, sizeof(head)), value);
+    error = a->ops->put(a->txn, key, slice_of(head, sizeof(head)), value);
     if (error)
         return error;
     if (flags & NODE_VALUE) {
@@ -75,23 +71,27 @@ int apply_remove(struct apply *a, struct slice key, const struct view_node *node
     return change_listings(a, key);
 }
 
-int apply_kill(struct apply *a, struct slice key, size_t *removed)
+/* One record is deleted by itself; more are in one go, however many. */
+int apply_kill(struct apply *a, struct slice key, bool *removed)
 {
-    struct slice found, bytes;
-    *removed = 0;
+    struct slice found, bytes, second;
+    bool more;
+    *removed = false;
     a->has_last = false;
-    int error = need_cursor(a);
+    int error = apply_cursor(a);
     if (error == 0)
         error = a->ops->seek(a->cursor, key, &found, &bytes);
-    while (error == 0 && slice_has_prefix(found, key)) {
-        if ((error = a->ops->cursor_del(a->cursor)))
-            return error;
-        ++*removed;
-        error = a->ops->next(a->cursor, &found, &bytes);
-    }
+    if (error || !slice_has_prefix(found, key))
+        return error == ECP_ENOENT ? 0 : error;
+    *removed = true;
+    error = a->ops->next(a->cursor, &second, &bytes);
     if (error && error != ECP_ENOENT)
         return error;
-    return *removed ? change_listings(a, key) : 0;
+    if (error == 0 && slice_has_prefix(second, key))
+        error = a->ops->kill(a->txn, key, SIZE_MAX, &more);
+    else
+        error = a->ops->del(a->txn, found);
+    return error ? error : change_listings(a, key);
 }
 
 int apply_keep_parent(struct apply *a, struct slice key)
@@ -142,18 +142,15 @@ static int in_dir(struct apply *a, struct slice key)
     return node.flags & NODE_VALUE ? ECP_ENOTDIR : ECP_ENOENT;
 }
 
-/* SET without condition: one seek tells all that is needed. */
+/* SET without condition: the record tells all that is needed. */
 static int set_plain(struct apply *a, const struct update *u)
 {
-    struct slice found, bytes;
+    struct slice bytes;
     struct record record = {0};
     if (u->value.len > VALUE_MAX_LEN)
         return ECP_EVALUELONG;
-    int error = need_cursor(a);
-    if (error)
-        return error;
-    error = a->ops->seek(a->cursor, u->key, &found, &bytes);
-    if (error == 0 && slice_equal(found, u->key))
+    int error = a->ops->get(a->txn, u->key, &bytes);
+    if (error == 0)
         error = record_parse(bytes, &record);
     if (error && error != ECP_ENOENT)
         return error;
@@ -164,13 +161,11 @@ static int append(struct apply *a, const struct update *u, const struct view_nod
 {
     if (node->value.len + u->value.len > VALUE_MAX_LEN)
         return ECP_EVALUELONG;
-    buf_clear(&a->scratch);
-    if (node->value.len)
-        buf_append_slice(&a->scratch, node->value);
-    if (u->value.len)
-        buf_append_slice(&a->scratch, u->value);
-    return apply_write(a, u->key, node->flags, node->flags | NODE_VALUE, a->stamp,
-                       buf_slice(&a->scratch));
+    if (!(node->flags & NODE_VALUE))
+        return apply_write(a, u->key, node->flags, node->flags | NODE_VALUE, a->stamp, u->value);
+    uint8_t head[RECORD_HEAD];
+    record_head(head, a->stamp, node->flags & (NODE_VALUE | NODE_DIR));
+    return overlay_append(a->txn, u->key, slice_of(head, sizeof(head)), u->value);
 }
 
 static int increment(struct apply *a, const struct update *u, const struct view_node *node)
@@ -202,7 +197,7 @@ static int zkill(struct apply *a, const struct update *u, const struct view_node
 
 static int kill(struct apply *a, const struct update *u)
 {
-    size_t removed;
+    bool removed;
     int error = apply_kill(a, u->key, &removed);
     if (error == 0 && removed && u->flags & UPDATE_KEEP_DIR)
         error = apply_keep_parent(a, u->key);
@@ -233,7 +228,7 @@ int apply_update(struct apply *a, const struct update *u)
 {
     struct view_node node;
     int error;
-    if (u->kind == UPDATE_SET && !apply_may_fail(u))
+    if (u->kind == UPDATE_SET && !may_fail(u))
         return set_plain(a, u);
     if (u->flags & UPDATE_IN_DIR && (error = in_dir(a, u->kind == UPDATE_MOVE ? u->value : u->key)))
         return error;

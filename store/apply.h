@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The semantics of updates on an open write transaction. */
+/* The semantics of updates on an open write transaction of the overlay. */
 #ifndef STORE_APPLY_H
 #define STORE_APPLY_H
 
@@ -38,27 +38,24 @@ struct apply {
     bool has_last;
 };
 
-/* Closes the cursor and forgets what is known: before savepoints and the transaction's end. */
+/* Closes the cursor and forgets what is known: when what was applied is taken back. */
 void apply_detach(struct apply *a);
 
 /* Frees what a holds. */
 void apply_free(struct apply *a);
 
-/* Applies one update. On an error of the update's own (apply_fatal false) nothing was written. */
+/* Applies one update. After an error the caller takes back what was written. */
 int apply_update(struct apply *a, const struct update *u);
 
-/* True for errors after which the transaction must be given up. */
-bool apply_fatal(int error);
-
-/* True when the update may fail by an error of its own. */
-bool apply_may_fail(const struct update *u);
+/* Makes sure that the cursor is open. */
+int apply_cursor(struct apply *a);
 
 /* Stamps the listing of one directory. */
 void change_listing(struct apply *a, struct slice directory);
 
 /*
  * A record at key comes, goes or changes its flags: stamps the listings this shows in; the cursor
- * is open, and moves. Only neighbours with values count as proof, because the globals view does not
+ * moves. Only neighbours with values count as proof, because the globals view does not
  * see marks; where marks stand between, more listings than needed are stamped.
  */
 int change_listings(struct apply *a, struct slice key);
@@ -68,7 +65,7 @@ int apply_lookup(struct apply *a, struct slice key, struct view_node *node);
 int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t flags, uint64_t stamp,
                 struct slice value);
 int apply_remove(struct apply *a, struct slice key, const struct view_node *node);
-int apply_kill(struct apply *a, struct slice key, size_t *removed);
+int apply_kill(struct apply *a, struct slice key, bool *removed);
 int apply_keep_parent(struct apply *a, struct slice key);
 int apply_conditions(const struct update *u, const struct view_node *node,
                      const struct view_node *target);

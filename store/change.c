@@ -49,7 +49,10 @@ static int share(struct shared *s, struct slice key, struct slice other, struct 
 static int neighbours(struct apply *a, struct slice key, struct shared *s)
 {
     struct slice found, bytes;
-    int error = a->ops->seek(a->cursor, key, &found, &bytes);
+    int error = apply_cursor(a);
+    if (error)
+        return error;
+    error = a->ops->seek(a->cursor, key, &found, &bytes);
     if (error == 0 && slice_equal(found, key))
         error = a->ops->next(a->cursor, &found, &bytes);
     if (error == 0)

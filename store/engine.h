@@ -7,14 +7,17 @@
 #include "base/slice.h"
 
 /*
- * Two implementations: LMDB (store/engine_lmdb.c) and the simulator's memory engine
- * (tests/sim/engine_mem.c). Functions return 0 or an enum ecp_error; ECP_ENOENT means not found.
+ * Implementations: LMDB (store/engine_lmdb.c), the simulator's memory engine
+ * (tests/sim/engine_mem.c), and the overlay in front of either of them (store/overlay.c). Functions
+ * return 0 or an enum ecp_error; ECP_ENOENT means not found.
  *
- * Threads: one write transaction at a time, wholly on one thread (the store's worker); one read
- * transaction at a time, on the loop. Each sees committed state as of its beginning, the writer
- * also what it wrote. A read transaction must not stay open between turns of the loop.
+ * Threads: one write transaction at a time, wholly on one thread (the store's checkpoint worker;
+ * the overlay's on the loop); one read transaction at a time, on the loop. Each sees committed
+ * state as of its beginning, the writer also what it wrote. A read transaction must not stay open
+ * between turns of the loop.
  *
- * Slices handed out are borrowed until the transaction ends or, in a write transaction, writes.
+ * Slices handed out are borrowed until the transaction ends or, in a write transaction, writes; the
+ * keys that the overlay hands out stay until the transaction ends.
  */
 struct engine;
 
@@ -25,7 +28,7 @@ struct engine_txn {
 struct engine_cursor;
 
 struct engine_stat {
-    uint64_t limit;   /* bytes the map may grow to */
+    uint64_t limit;   /* bytes that may be in use */
     uint64_t used;    /* bytes in use (pages that hold data) */
     uint64_t records; /* records in the map */
 };
@@ -38,18 +41,14 @@ struct engine_ops {
         struct engine_txn *txn); /* durable when it returns 0; ends the transaction either way */
     void (*abort)(struct engine_txn *txn);
 
-    /* Savepoints nest one deep: what was written since can be taken back. Cursors must be closed
-     * around them. */
-    int (*savepoint)(struct engine_txn *txn);
-    int (*release)(struct engine_txn *txn);
-    int (*rollback)(struct engine_txn *txn);
-
     int (*get)(struct engine_txn *txn, struct slice key, struct slice *value);
     /* Stores head and body together as one value, replacing. */
     int (*put)(struct engine_txn *txn, struct slice key, struct slice head, struct slice body);
     int (*del)(struct engine_txn *txn, struct slice key);
+    /* Deletes at most `most` records whose keys begin with prefix; *more: there are others. */
+    int (*kill)(struct engine_txn *txn, struct slice prefix, size_t most, bool *more);
 
-    /* Small named facts beside the map ("stamp", "format"). */
+    /* Small named facts beside the map ("stamp", "journal"). */
     int (*meta_get)(struct engine_txn *txn, const char *name, struct slice *value);
     int (*meta_put)(struct engine_txn *txn, const char *name, struct slice value);
 
@@ -60,12 +59,6 @@ struct engine_ops {
     int (*last)(struct engine_cursor *cursor, struct slice *found, struct slice *value);
     int (*next)(struct engine_cursor *cursor, struct slice *found, struct slice *value);
     int (*prev)(struct engine_cursor *cursor, struct slice *found, struct slice *value);
-    /* Write transactions: put and delete at the cursor are faster than put and del in a run of
-     * neighbours. */
-    int (*cursor_put)(struct engine_cursor *cursor, struct slice key, struct slice head,
-                      struct slice body);
-    int (*cursor_del)(
-        struct engine_cursor *cursor); /* the record it is on; next() then gives the one after it */
 
     int (*stat)(struct engine *engine, struct engine_stat *stat);
     int (*set_limit)(struct engine *engine,

@@ -7,8 +7,11 @@
 #include "base/buf.h"
 #include "store/engine_lmdb_int.h"
 
-/* Part of the map that puts may not take, so that deletes always find pages to copy. */
-#define RESERVE_MAX (64u << 20)
+/*
+ * The map is larger than the limit, which the store keeps: a transaction copies the pages it
+ * changes before the old ones are free.
+ */
+#define MAP_MORE (UINT64_C(256) << 20)
 
 int lmdb_error(int rc)
 {
@@ -37,10 +40,9 @@ int lmdb_error(int rc)
     }
 }
 
-static uint64_t reserve(const struct lmdb *db)
+static uint64_t map_size(const struct lmdb *db)
 {
-    uint64_t r = db->limit / 16;
-    return r > RESERVE_MAX ? RESERVE_MAX : r;
+    return db->limit + (db->limit / 4 + MAP_MORE) / db->page * db->page;
 }
 
 static int read_begin(struct engine *engine, struct engine_txn **txn)
@@ -68,7 +70,6 @@ static int write_begin(struct engine *engine, struct engine_txn **txn)
     int rc = mdb_txn_begin(db->env, NULL, 0, &db->write.top);
     if (rc)
         return lmdb_error(rc);
-    db->write.child = NULL;
     *txn = &db->write.txn;
     return 0;
 }
@@ -76,40 +77,22 @@ static int write_begin(struct engine *engine, struct engine_txn **txn)
 static void txn_abort(struct engine_txn *txn)
 {
     struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    if (t->child)
-        mdb_txn_abort(t->child);
+    if (t->cursor)
+        mdb_cursor_close(t->cursor);
     mdb_txn_abort(t->top);
-    t->child = t->top = NULL;
+    t->cursor = NULL;
+    t->top = NULL;
 }
 
 static int commit(struct engine_txn *txn)
 {
     struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    if (t->cursor)
+        mdb_cursor_close(t->cursor);
     int rc = mdb_txn_commit(t->top);
+    t->cursor = NULL;
     t->top = NULL;
     return lmdb_error(rc);
-}
-
-static int savepoint(struct engine_txn *txn)
-{
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    return lmdb_error(mdb_txn_begin(lmdb_of(txn->engine)->env, t->top, 0, &t->child));
-}
-
-static int release(struct engine_txn *txn)
-{
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    int rc = mdb_txn_commit(t->child);
-    t->child = NULL;
-    return lmdb_error(rc);
-}
-
-static int rollback(struct engine_txn *txn)
-{
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    mdb_txn_abort(t->child);
-    t->child = NULL;
-    return 0;
 }
 
 static int get(struct engine_txn *txn, struct slice key, struct slice *value)
@@ -117,7 +100,7 @@ static int get(struct engine_txn *txn, struct slice key, struct slice *value)
     MDB_val k = lmdb_val(key), v;
     if (key.len == 0)
         return ECP_ENOENT;
-    int rc = mdb_get(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, &v);
+    int rc = mdb_get(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &k, &v);
     if (rc == 0)
         *value = slice_of(v.mv_data, v.mv_size);
     return lmdb_error(rc);
@@ -132,35 +115,56 @@ static uint64_t bytes_used(struct lmdb *db, MDB_txn *txn, size_t *records)
     return (s.ms_branch_pages + s.ms_leaf_pages + s.ms_overflow_pages + 4) * (uint64_t)db->page;
 }
 
-int lmdb_bounded(struct lmdb *db, MDB_txn *txn)
-{
-    size_t records;
-    return bytes_used(db, txn, &records) + reserve(db) > db->limit ? ECP_ENOSPC : 0;
-}
-
+/* One cursor for all puts: neighbours find their page at once. */
 static int put(struct engine_txn *txn, struct slice key, struct slice head, struct slice body)
 {
-    struct lmdb *db = lmdb_of(txn->engine);
-    MDB_txn *t = lmdb_current((struct lmdb_txn *)txn);
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
     MDB_val k = lmdb_val(key), v = {.mv_size = head.len + body.len};
-    int rc = mdb_put(t, db->nodes, &k, &v, MDB_RESERVE);
+    int rc = t->cursor ? 0 : mdb_cursor_open(t->top, lmdb_of(txn->engine)->nodes, &t->cursor);
+    if (rc == 0)
+        rc = mdb_cursor_put(t->cursor, &k, &v, MDB_RESERVE);
     if (rc)
         return lmdb_error(rc);
-    lmdb_fill(&v, head, body);
-    return lmdb_bounded(db, t);
+    memcpy(v.mv_data, head.data, head.len);
+    if (body.len)
+        memcpy((uint8_t *)v.mv_data + head.len, body.data, body.len);
+    return 0;
 }
 
 static int del(struct engine_txn *txn, struct slice key)
 {
     MDB_val k = lmdb_val(key);
     return lmdb_error(
-        mdb_del(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->nodes, &k, NULL));
+        mdb_del(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &k, NULL));
+}
+
+/* LMDB's own idea of "next" after a delete depends on page merges: seeking is certain. */
+static int kill_some(struct engine_txn *txn, struct slice prefix, size_t most, bool *more)
+{
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &cursor);
+    if (rc)
+        return lmdb_error(rc);
+    *more = false;
+    for (size_t i = 0; rc == 0; i++) {
+        MDB_val k = lmdb_val(prefix), v;
+        rc = mdb_cursor_get(cursor, &k, &v, prefix.len ? MDB_SET_RANGE : MDB_FIRST);
+        if (rc || !slice_has_prefix(slice_of(k.mv_data, k.mv_size), prefix))
+            break;
+        if (i == most) {
+            *more = true;
+            break;
+        }
+        rc = mdb_cursor_del(cursor, 0);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : lmdb_error(rc);
 }
 
 static int meta_get(struct engine_txn *txn, const char *name, struct slice *value)
 {
     MDB_val k = lmdb_val(slice_str(name)), v;
-    int rc = mdb_get(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v);
+    int rc = mdb_get(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->meta, &k, &v);
     if (rc == 0)
         *value = slice_of(v.mv_data, v.mv_size);
     return lmdb_error(rc);
@@ -170,7 +174,7 @@ static int meta_put(struct engine_txn *txn, const char *name, struct slice value
 {
     MDB_val k = lmdb_val(slice_str(name)), v = lmdb_val(value);
     return lmdb_error(
-        mdb_put(lmdb_current((struct lmdb_txn *)txn), lmdb_of(txn->engine)->meta, &k, &v, 0));
+        mdb_put(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->meta, &k, &v, 0));
 }
 
 static int stat_figures(struct engine *engine, struct engine_stat *stat)
@@ -182,21 +186,21 @@ static int stat_figures(struct engine *engine, struct engine_stat *stat)
     if (error)
         return error;
     size_t records = 0;
-    uint64_t used = bytes_used(db, db->read.top, &records) + reserve(db);
+    uint64_t used = bytes_used(db, db->read.top, &records);
     if (own)
         read_end(&db->read.txn);
-    *stat = (struct engine_stat){
-        .limit = db->limit, .used = used > db->limit ? db->limit : used, .records = records};
+    *stat = (struct engine_stat){.limit = db->limit, .used = used, .records = records};
     return 0;
 }
 
 static int set_limit(struct engine *engine, uint64_t limit)
 {
     struct lmdb *db = lmdb_of(engine);
-    limit = limit / db->page * db->page;
-    int rc = mdb_env_set_mapsize(db->env, limit);
-    if (rc == 0)
-        db->limit = limit;
+    uint64_t before = db->limit;
+    db->limit = limit / db->page * db->page;
+    int rc = mdb_env_set_mapsize(db->env, map_size(db));
+    if (rc)
+        db->limit = before;
     return lmdb_error(rc);
 }
 
@@ -215,12 +219,10 @@ static const struct engine_ops ops = {
     .write_begin = write_begin,
     .commit = commit,
     .abort = txn_abort,
-    .savepoint = savepoint,
-    .release = release,
-    .rollback = rollback,
     .get = get,
     .put = put,
     .del = del,
+    .kill = kill_some,
     .meta_get = meta_get,
     .meta_put = meta_put,
     .cursor_open = lmdb_cursor_open,
@@ -229,8 +231,6 @@ static const struct engine_ops ops = {
     .last = lmdb_last,
     .next = lmdb_next,
     .prev = lmdb_prev,
-    .cursor_put = lmdb_cursor_put,
-    .cursor_del = lmdb_cursor_del,
     .stat = stat_figures,
     .set_limit = set_limit,
     .close = close_env,
@@ -262,7 +262,7 @@ int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engi
     int rc = mdb_env_create(&db->env);
     if (rc)
         goto err0;
-    if ((rc = mdb_env_set_maxdbs(db->env, 2)) || (rc = mdb_env_set_mapsize(db->env, db->limit)) ||
+    if ((rc = mdb_env_set_maxdbs(db->env, 2)) || (rc = mdb_env_set_mapsize(db->env, map_size(db))) ||
         (rc = mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600)))
         goto err1;
     if ((rc = open_databases(db)))

@@ -10,8 +10,8 @@
 
 struct lmdb_txn {
     struct engine_txn txn;
-    MDB_txn *top;   /* NULL: not begun */
-    MDB_txn *child; /* savepoint, or NULL */
+    MDB_txn *top;       /* NULL: not begun */
+    MDB_cursor *cursor; /* of puts, or NULL */
     bool live;
 };
 
@@ -31,29 +31,13 @@ static inline struct lmdb *lmdb_of(struct engine *engine)
     return (struct lmdb *)engine;
 }
 
-static inline MDB_txn *lmdb_current(struct lmdb_txn *txn)
-{
-    return txn->child ? txn->child : txn->top;
-}
-
 static inline MDB_val lmdb_val(struct slice s)
 {
     return (MDB_val){.mv_size = s.len, .mv_data = (void *)s.data};
 }
 
-/* Writes a value's two parts into the room LMDB reserved for it. */
-static inline void lmdb_fill(MDB_val *v, struct slice head, struct slice body)
-{
-    memcpy(v->mv_data, head.data, head.len);
-    if (body.len)
-        memcpy((uint8_t *)v->mv_data + head.len, body.data, body.len);
-}
-
 /* LMDB's or the system's error number as an enum ecp_error. */
 int lmdb_error(int rc);
-
-/* ECP_ENOSPC when what txn holds reaches into the part kept for deletes. */
-int lmdb_bounded(struct lmdb *db, MDB_txn *txn);
 
 /* The cursor operations of struct engine_ops. */
 int lmdb_cursor_open(struct engine_txn *txn, struct engine_cursor **cursor);
@@ -62,8 +46,5 @@ int lmdb_seek(struct engine_cursor *c, struct slice key, struct slice *found, st
 int lmdb_last(struct engine_cursor *c, struct slice *found, struct slice *value);
 int lmdb_next(struct engine_cursor *c, struct slice *found, struct slice *value);
 int lmdb_prev(struct engine_cursor *c, struct slice *found, struct slice *value);
-int lmdb_cursor_put(struct engine_cursor *c, struct slice key, struct slice head,
-                    struct slice body);
-int lmdb_cursor_del(struct engine_cursor *c);
 
 #endif

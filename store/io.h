@@ -9,7 +9,14 @@
 
 struct io;
 struct io_lock;
+struct io_file;
 
+/*
+ * Functions return 0 or an enum ecp_error. Those with `why` set it on failure to a sentence that
+ * the caller frees. Any thread may call; a file is used by one thread at a time. What was written
+ * to a file lasts when sync has returned 0 after it; names made, changed and removed in a
+ * directory, when sync_directory has.
+ */
 struct io_ops {
     /* Makes the directory (mode 0700) and its missing parents; fine when it exists. */
     int (*make_directory)(struct io *io, const char *path, char **why);
@@ -21,10 +28,28 @@ struct io_ops {
     int (*lock)(struct io *io, const char *path, const char *owner, struct io_lock **lock,
                 char **why);
     void (*unlock)(struct io *io, struct io_lock *lock);
+
+    /* Opens for reading and writing; create: makes it, empty, also when it exists. */
+    int (*open)(struct io *io, const char *path, bool create, struct io_file **file, char **why);
+    void (*close)(struct io *io, struct io_file *file);
+    int (*size)(struct io *io, struct io_file *file, uint64_t *bytes);
+    /* All of len bytes, or ECP_EIO. */
+    int (*read)(struct io *io, struct io_file *file, uint64_t offset, void *to, size_t len);
+    int (*write)(struct io *io, struct io_file *file, uint64_t offset, struct slice bytes);
+    /* The file gets that size, of zeros behind what it has; the disk's room for it is taken. */
+    int (*preallocate)(struct io *io, struct io_file *file, uint64_t bytes);
+    int (*truncate)(struct io *io, struct io_file *file, uint64_t bytes);
+    int (*sync)(struct io *io, struct io_file *file);
+
+    int (*rename)(struct io *io, const char *from, const char *to);
+    int (*remove)(struct io *io, const char *path);
+    int (*sync_directory)(struct io *io, const char *path);
+    /* Calls each with every file's name. */
+    int (*list)(struct io *io, const char *path, void (*each)(void *cookie, const char *name),
+                void *cookie);
 };
 
-/* An implementation's own struct begins with this. Failures set *why, a sentence the caller frees.
- */
+/* An implementation's own struct begins with this. */
 struct io {
     const struct io_ops *ops;
 };

@@ -55,7 +55,7 @@ static int unload(struct apply *a, struct slice dst, const struct cargo *cargo)
 static int carry(struct apply *a, const struct update *u, const struct view_node *dst)
 {
     struct cargo cargo = {0};
-    size_t removed;
+    bool removed;
     int error = collect(a, u->key, u->value.len, &cargo);
     if (error == 0 && dst->flags)
         error = apply_kill(a, u->value, &removed);

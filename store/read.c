@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads under way: beginning, running and cancelling them; single nodes and parts of values. */
 #include "store/store_int.h"
-#include "base/mutation.h"
 
 #include <stdlib.h>
 
@@ -31,43 +30,12 @@ static void free_read(struct store_read *r)
     free(r);
 }
 
-/*
- * Whether the transaction sees more than the loop has been told of: the worker has committed, and
- * the listings' stamps are not known here yet. With those of before, a listing would change and its
- * time not, or the time of a directory that lost its record go back.
- */
-static bool is_early(struct store_read *r)
-{
-    struct store *s = r->store;
-    struct slice value;
-    return s->running && !MUTATION(MUTATION_EARLY_READ) && s->engine->ops->meta_get(r->txn, "stamp", &value) == 0 &&
-           value.len == 8 && record_get_u64(value.data) > s->last_stamp;
-}
-
-static void put_off(struct store_read *r)
-{
-    struct store_read **at = &r->store->early;
-    unlink_read(r);
-    while (*at)
-        at = &(*at)->next;
-    r->next = NULL;
-    r->link = at;
-    *at = r;
-}
-
 static void run_read(void *cookie)
 {
     struct store_read *r = cookie;
     const struct engine_ops *ops = r->store->engine->ops;
     r->event = NULL;
     int error = open_cursor(r);
-    if (error == 0 && is_early(r)) {
-        ops->cursor_close(r->cursor);
-        ops->read_end(r->txn);
-        r->store->reading--;
-        put_off(r);
-        return;
-    }
     if (error == 0) {
         r->running = true;
         error = r->run(r);
@@ -116,18 +84,10 @@ void store_read_cancel(struct store_read *r)
     free_read(r);
 }
 
-void store_run_early(struct store *s)
-{
-    while (s->early)
-        run_read(s->early);
-}
-
 void store_cancel_reads(struct store *s)
 {
     while (s->reads)
         store_read_cancel(s->reads);
-    while (s->early)
-        store_read_cancel(s->early);
 }
 
 void read_copy_key(struct key *to, struct slice from)

@@ -9,19 +9,46 @@
 #include "base/loop.h"
 #include "base/model.h"
 #include "store/engine.h"
+#include "store/journal.h"
 
+struct io;
 struct store;
 struct store_read; /* a read under way */
 
-/*
- * Takes over engine (closed by store_close, also when this fails). The last stamp is read
- * from it, so that stamps go on rising strictly. Returns 0 or an error.
- */
-int store_open(struct loop *loop, struct engine *engine, struct store **store);
+#define STORE_OVERLAY_DEFAULT (UINT64_C(64) << 20)
+#define STORE_SEGMENT_DEFAULT (UINT64_C(16) << 20)
+#define STORE_JOURNAL_DEFAULT (UINT64_C(256) << 20)
+#define STORE_PIECE_DEFAULT   8192
+
+/* How a database is kept. Zero-initialise; what is 0 has its default. */
+struct store_options {
+    struct io *io;               /* NULL: unjournaled */
+    const char *directory;       /* of the journal; exists, locked by the caller; copied */
+    enum durability durability;  /* store/journal.h */
+    uint64_t interval;           /* ns, for DURABILITY_INTERVAL */
+    bool wait_durable;           /* with DURABILITY_COMMIT: store_apply's done waits for the disk */
+    uint64_t overlay_bytes;      /* memory for updates not yet in the engine; twice that in use */
+    uint64_t journal_bytes;      /* journal after which a checkpoint begins */
+    uint64_t segment_bytes;      /* of a journal file */
+    uint32_t piece_records;      /* most that one transaction of a checkpoint writes */
+    uint64_t checkpoint_after;   /* ns after an update until a checkpoint begins; 0: by size only */
+};
 
 /*
- * Finishes the batches already given, cancels reads, then frees the store and calls done.
- * No other call may follow.
+ * Takes over engine (closed by store_close, also when this fails), and replays what the journal
+ * has beyond its last checkpoint. Stamps go on rising strictly from the last one. On failure
+ * returns an error and *why (caller frees), a sentence that names the file, when there is one to
+ * name, else NULL. options NULL: unjournaled, all defaults.
+ *
+ * An unjournaled database begins empty. A journaled one cannot be opened unjournaled, nor the
+ * other way round.
+ */
+int store_open(struct loop *loop, struct engine *engine, const struct store_options *options,
+               struct store **store, char **why);
+
+/*
+ * Finishes the batches already given, cancels reads, makes a checkpoint, then frees the store and
+ * calls done. No other call may follow.
  */
 void store_close(struct store *store, loop_fn *done, void *cookie);
 
@@ -162,7 +189,7 @@ bool store_touch_conflict(const struct store_touch *a, const struct store_touch 
 
 /* What became of a batch. Slices live for the length of the call. */
 struct store_result {
-    int error;       /* 0: all applied and durable; else none applied */
+    int error;       /* 0: all applied, and seen by all reads from now on; else none applied */
     uint32_t failed; /* index of the update that failed, when error is about one */
     uint64_t stamp;  /* commit stamp of the batch, when error is 0 */
     size_t count;    /* values below: one per INCREMENT, in order */
@@ -170,19 +197,42 @@ struct store_result {
 };
 typedef void store_done_fn(void *cookie, const struct store_result *result);
 
+/* Who sent a batch, for the journal; 0, 0: nobody in particular. */
+struct store_source {
+    uint64_t session, sequence;
+};
+
 /*
  * Applies a batch atomically, after every batch given before. `updates` and all they point to must
- * stay until done. Keys and lengths must have been checked (update_check). Batches waiting together
- * are committed together.
+ * stay until done. Keys and lengths must have been checked (update_check). done waits while memory
+ * or journal have no room; it waits for the disk only with wait_durable. Errors that are not about
+ * one update: ECP_ENOSPC while there is no room in the database or on disk, ECP_EIO from when the
+ * journal could not be written.
  */
 void store_apply(struct store *store, const struct update *updates, size_t count,
-                 store_done_fn *done, void *cookie);
+                 struct store_source source, store_done_fn *done, void *cookie);
+
+/*
+ * done(cookie, 0) when every batch whose done has been called is durable, or with the error that
+ * keeps them from it. Unjournaled databases: at once.
+ */
+typedef void store_sync_fn(void *cookie, int error);
+void store_sync(struct store *store, store_sync_fn *done, void *cookie);
+
+/*
+ * Begins a checkpoint unless one is under way or nothing has changed: what was updated goes into
+ * the engine, and the journal behind it is removed.
+ */
+void store_checkpoint(struct store *store);
 
 /* Whether one update is well-formed: kind, condition, flags, key, lengths. 0, ECP_EINVAL,
  * ECP_EKEYLONG, ECP_EVALUELONG. */
 int update_check(const struct update *update);
 
-/* Figures, at once. disk_free: bytes the file system still has, to bound what is reported. */
+/*
+ * Figures, at once. disk_free: bytes the file system still has, to bound what is reported. nodes
+ * counts what checkpoints have written.
+ */
 int store_space(struct store *store, uint64_t disk_free, struct space *space);
 
 /* A new size limit in bytes, from the next commit on; smaller than what is in use is ECP_EINVAL. */

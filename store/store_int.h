@@ -4,38 +4,102 @@
 #define STORE_STORE_INT_H
 
 #include "store/apply.h"
+#include "store/checkpoint.h"
+#include "store/overlay.h"
+#include "store/recovery.h"
 #include "store/store.h"
 #include "store/view.h"
 
 struct batch;
 
-/* Batches that one transaction takes. Belongs to the worker between run and done. */
-struct job {
-    struct batch *first;
-    uint64_t wall;
-    uint64_t last_stamp;
-    struct changes changes;
+/* Somebody to be told when the journal is durable up to a mark. */
+struct waiter {
+    struct waiter *next;
+    uint64_t mark;
+    store_sync_fn *done;
+    void *cookie;
+};
+
+/*
+ *   IDLE --freeze--> SYNCING --journal durable--> WRITING --> IDLE
+ *                       ^                            |
+ *                       +------- RETRY <--no room----+
+ *
+ * The frozen layer is the checkpoint's from the freeze until it is IDLE again.
+ */
+enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_SYNCING, CHECKPOINT_WRITING, CHECKPOINT_RETRY };
+
+/* Belongs to the worker while WRITING. */
+struct checkpoint {
+    enum checkpoint_state state;
+    struct store_facts facts; /* as it will write them */
+    uint64_t mark;            /* of the journal, to be durable first */
+    int error;
+    bool last; /* the store closes after it */
+    struct loop_event *retry;
 };
 
 struct store {
     struct loop *loop;
-    struct engine *engine;
-    struct loop_worker *worker;
-    struct loop_event *start; /* pending start of a job */
+    struct overlay *overlay;
+    struct engine *engine; /* the overlay, as an engine */
+    struct store_options options;
+    char *directory;
+    struct loop_event *turn; /* a turn of applying that will come */
     struct batch *waiting;
     struct batch **tail;
-    bool running; /* a job is with the worker, or its results are being told */
-    struct job job;
+    struct buf log;         /* operations of the batch being applied */
+    struct changes changes; /* of the turn */
+    bool awaiting_room;     /* journal_make_room is under way */
+    bool want_checkpoint;   /* as soon as there is something to write */
+    bool no_room;           /* it failed: what finds no room is refused in the next turn */
+    int failed;             /* no update is taken any more */
+    struct journal *journal;
+    uint64_t oldest;        /* journal segment that may exist */
+    uint64_t first_segment; /* that the journal will begin with */
+    struct waiter *waiters, **waiters_tail;
+    struct loop_event *told; /* waiters will be told */
+    struct loop_worker *worker;
+    struct checkpoint checkpoint;
+    struct loop_event *checkpoint_timer;
+    uint64_t checkpointed; /* mark of the journal at the last freeze */
+    struct engine_stat stat; /* of the base, as of the last checkpoint */
+    struct store_facts facts;
     uint64_t last_stamp;
     uint64_t new_limit; /* to be set when nothing is open; 0: none */
     struct store_read *reads;
-    struct store_read *early; /* put off until the running job is told of, in their order */
     unsigned reading; /* read transactions open */
     bool closing;
     loop_fn *closed;
     void *closed_cookie;
     uint64_t slots[CHANGE_SLOTS]; /* listing stamps by hash of the directory's key */
 };
+
+/* ---- store_update.c ---- */
+
+/* Goes on with the batches that wait, in a later turn. */
+void store_turn(struct store *s);
+/* Tells those whose mark has been reached, or all when the journal has failed. */
+void store_tell_waiters(struct store *s);
+
+/* ---- checkpoint.c ---- */
+
+/* Begins one when it is time; goes on with one that waits for the journal. */
+void checkpoint_consider(struct store *s);
+/* The last one, if need be: true when there is something to wait for. */
+bool checkpoint_close(struct store *s);
+/* Sets the limit that was asked for, when nothing is open. */
+void checkpoint_limit(struct store *s);
+
+/* ---- recovery.c ---- */
+
+/* Brings the overlay to where the journal ends, and begins a new segment. */
+int recovery_run(struct store *s, char **why);
+
+/* ---- store.c ---- */
+
+/* Ends the closing when nothing is under way any more. */
+void store_closing(struct store *s);
 
 /* Does a read inside its transaction; 0 or an error. */
 typedef int read_fn(struct store_read *r);
@@ -92,8 +156,6 @@ struct node read_make_node(struct store_read *r, struct slice key, const struct 
 void read_give_node(struct store_read *r, struct slice key, const struct view_node *v);
 
 /* Cancels every read. */
-/* Runs the reads that were put off, now that the job is done. */
-void store_run_early(struct store *store);
 void store_cancel_reads(struct store *store);
 
 #endif

@@ -29,12 +29,12 @@ struct mem {
     struct rec **recs;
     size_t count, cap;
     struct undo *undo;
-    size_t undo_count, undo_cap, mark;
+    size_t undo_count, undo_cap;
+    bool kept;
+    int (*gate)(void *cookie);
+    void *gate_cookie;
     struct fact facts[4], facts_before[4];
     uint64_t limit, used;
-    bool kept, cut;
-    loop_fn *committed;
-    void *cookie;
 };
 
 struct engine_cursor {
@@ -127,20 +127,8 @@ static void read_end(struct engine_txn *txn)
 static int write_begin(struct engine *e, struct engine_txn **txn)
 {
     struct mem *m = mem_of(e);
-    if (m->cut)
-        return ECP_EIO;
     memcpy(m->facts_before, m->facts, sizeof(m->facts));
     *txn = &m->write;
-    return 0;
-}
-
-static int commit(struct engine_txn *txn)
-{
-    struct mem *m = mem_of(txn->engine);
-    while (m->undo_count)
-        free(m->undo[--m->undo_count].old);
-    if (m->committed)
-        m->committed(m->cookie);
     return 0;
 }
 
@@ -151,22 +139,16 @@ static void txn_abort(struct engine_txn *txn)
     memcpy(m->facts, m->facts_before, sizeof(m->facts));
 }
 
-static int savepoint(struct engine_txn *txn)
+static int commit(struct engine_txn *txn)
 {
     struct mem *m = mem_of(txn->engine);
-    m->mark = m->undo_count;
-    return 0;
-}
-
-static int release(struct engine_txn *txn)
-{
-    return 0;
-}
-
-static int rollback(struct engine_txn *txn)
-{
-    struct mem *m = mem_of(txn->engine);
-    undo_to(m, m->mark);
+    int error = m->gate ? m->gate(m->gate_cookie) : 0;
+    if (error) {
+        txn_abort(txn);
+        return error;
+    }
+    while (m->undo_count)
+        free(m->undo[--m->undo_count].old);
     return 0;
 }
 
@@ -199,7 +181,7 @@ static int put(struct engine_txn *txn, struct slice key, struct slice head, stru
     if (body.len)
         memcpy(r->data + key.len + head.len, body.data, body.len);
     change(m, rec_key(r), r);
-    return m->used > m->limit ? ECP_ENOSPC : 0;
+    return 0;
 }
 
 static int del(struct engine_txn *txn, struct slice key)
@@ -210,6 +192,22 @@ static int del(struct engine_txn *txn, struct slice key)
     if (!equal)
         return ECP_ENOENT;
     change(m, key, NULL);
+    return 0;
+}
+
+static int kill_some(struct engine_txn *txn, struct slice prefix, size_t most, bool *more)
+{
+    struct mem *m = mem_of(txn->engine);
+    bool equal;
+    size_t i = find(m, prefix, &equal);
+    *more = false;
+    for (size_t n = 0; i < m->count && slice_has_prefix(rec_key(m->recs[i]), prefix); n++) {
+        if (n == most) {
+            *more = true;
+            break;
+        }
+        change(m, rec_key(m->recs[i]), NULL);
+    }
     return 0;
 }
 
@@ -285,18 +283,6 @@ static int prev(struct engine_cursor *c, struct slice *found, struct slice *valu
     return i ? stand(c, i - 1, found, value) : ECP_ENOENT;
 }
 
-static int cursor_put(struct engine_cursor *c, struct slice key, struct slice head,
-                      struct slice body)
-{
-    key_copy(&c->key, key);
-    return put(&c->mem->write, key, head, body);
-}
-
-static int cursor_del(struct engine_cursor *c)
-{
-    return del(&c->mem->write, key_slice(&c->key));
-}
-
 static int stat_figures(struct engine *e, struct engine_stat *stat)
 {
     struct mem *m = mem_of(e);
@@ -334,12 +320,10 @@ static const struct engine_ops ops = {
     .write_begin = write_begin,
     .commit = commit,
     .abort = txn_abort,
-    .savepoint = savepoint,
-    .release = release,
-    .rollback = rollback,
     .get = get,
     .put = put,
     .del = del,
+    .kill = kill_some,
     .meta_get = meta_get,
     .meta_put = meta_put,
     .cursor_open = cursor_open,
@@ -348,8 +332,6 @@ static const struct engine_ops ops = {
     .last = last,
     .next = next,
     .prev = prev,
-    .cursor_put = cursor_put,
-    .cursor_del = cursor_del,
     .stat = stat_figures,
     .set_limit = set_limit,
     .close = close_mem,
@@ -364,15 +346,13 @@ struct engine *engine_mem_new(uint64_t limit)
     return &m->engine;
 }
 
-void engine_mem_keep(struct engine *e, loop_fn *committed, void *cookie)
+void engine_mem_keep(struct engine *e)
 {
-    struct mem *m = mem_of(e);
-    m->kept = true;
-    m->committed = committed;
-    m->cookie = cookie;
+    mem_of(e)->kept = true;
 }
 
-void engine_mem_cut(struct engine *e, bool cut)
+void engine_mem_gate(struct engine *e, int (*gate)(void *cookie), void *cookie)
 {
-    mem_of(e)->cut = cut;
+    mem_of(e)->gate = gate;
+    mem_of(e)->gate_cookie = cookie;
 }

@@ -64,9 +64,9 @@ static void new_state(struct history *h)
     h->count++;
 }
 
-void history_init(struct history *h, struct world *world, struct engine *engine)
+void history_init(struct history *h, struct world *world)
 {
-    *h = (struct history){.world = world, .engine = engine};
+    *h = (struct history){.world = world};
     make_keys(h);
     new_state(h);
 }
@@ -143,11 +143,9 @@ static void note_births(struct history *h)
             h->born[n] = h->count - 1;
 }
 
-void history_committed(void *cookie)
+void history_committed(struct history *h, uint64_t stamp)
 {
-    struct history *h = cookie;
     struct engine_txn *txn;
-    struct slice stamp;
     struct state *s;
     new_state(h);
     s = h->states[h->count - 1];
@@ -159,8 +157,7 @@ void history_committed(void *cookie)
         if (s[n].flags)
             s[history_parent(n)].flags |= NODE_CHILDREN;
     }
-    if (h->engine->ops->meta_get(txn, "stamp", &stamp) == 0)
-        h->stamps[h->count - 1] = record_get_u64(stamp.data);
+    h->stamps[h->count - 1] = stamp;
     h->engine->ops->read_end(txn);
     note_births(h);
     if (h->stamps[h->count - 1] <= h->stamps[h->count - 2])

@@ -31,7 +31,7 @@ struct state {
  */
 struct history {
     struct world *world;
-    struct engine *engine;
+    struct engine *engine; /* the store's, while the server runs */
     struct key keys[NODES];
     struct state (*states)[NODES];
     uint64_t *stamps; /* newest stamp of each commit */
@@ -40,10 +40,10 @@ struct history {
     size_t known[NODES]; /* commit that readers or writers have been told of, of each node */
 };
 
-void history_init(struct history *h, struct world *world, struct engine *engine);
+void history_init(struct history *h, struct world *world);
 void history_free(struct history *h);
-/* Something was committed: a state more. */
-void history_committed(void *history);
+/* Something was applied, with this stamp: a state more, read from h->engine. */
+void history_committed(struct history *h, uint64_t stamp);
 
 /* What was known when a read began. */
 struct moment {

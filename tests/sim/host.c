@@ -2,8 +2,11 @@
 /* Starts and ends the server process; what is on its disk remains. */
 #include "tests/sim/host.h"
 
+#include <stdlib.h>
+
 #include "server/server.h"
-#include "store/store.h"
+#include "store/store_int.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/engine_mem.h"
 #include "tests/sim/network.h"
 
@@ -15,8 +18,9 @@ void host_init(struct host *host, struct process *process, uint64_t term)
                           .process = process,
                           .engine = engine_mem_new(1u << 24),
                           .term = term};
-    history_init(&host->history, host->world, host->engine);
-    engine_mem_keep(host->engine, history_committed, &host->history);
+    host->disk = disk_new(1);
+    history_init(&host->history, host->world);
+    engine_mem_keep(host->engine);
 }
 
 static bool remember(void *cookie, uint64_t term)
@@ -31,6 +35,51 @@ static void forget(void *cookie)
     ((struct host *)cookie)->marked = 0;
 }
 
+/* ---- The overlay's transactions, watched: each that changes something is a state more. ---- */
+
+static int watched_begin(struct engine *engine, struct engine_txn **txn)
+{
+    struct host *host = ((struct watched *)engine->ops)->host;
+    return host->crashed ? ECP_EIO : host->watched.real->write_begin(engine, txn);
+}
+
+static int watched_commit(struct engine_txn *txn)
+{
+    struct host *host = ((struct watched *)txn->engine->ops)->host;
+    uint64_t stamp = host->store->last_stamp;
+    int error = host->watched.real->commit(txn);
+    if (stamp != host->stamp)
+        history_committed(&host->history, stamp);
+    host->stamp = stamp;
+    return error;
+}
+
+static void watch(struct host *host)
+{
+    struct engine *engine = host->store->engine;
+    host->watched =
+        (struct watched){.ops = *engine->ops, .real = engine->ops, .host = host};
+    host->watched.ops.write_begin = watched_begin;
+    host->watched.ops.commit = watched_commit;
+    engine->ops = &host->watched.ops;
+    host->stamp = host->store->last_stamp;
+    host->history.engine = engine;
+}
+
+static int open_store(struct host *host)
+{
+    struct store_options options = {.io = disk_io(host->disk),
+                                    .directory = "db",
+                                    .segment_bytes = 1u << 17,
+                                    .checkpoint_after = LOOP_SEC};
+    char *why;
+    int error = store_open(&host->process->loop, host->engine, &options, &host->store, &why);
+    if (error == 0)
+        watch(host);
+    free(why);
+    return error;
+}
+
 void host_start(struct host *host)
 {
     struct process *p = host->process;
@@ -40,11 +89,11 @@ void host_start(struct host *host)
     world_trace(host->world, p, "starts");
     /* An empty database has no stamp yet that would keep times from going back with the clock. */
     p->wall_offset = host->history.count > 1 ? world_random(host->world, WALL_JUMP) : 0;
-    engine_mem_cut(host->engine, false);
+    host->crashed = false;
     host->up = true;
     host->ending = false;
     host->server = server_new(&p->loop, &limits);
-    if (store_open(&p->loop, host->engine, &host->store) ||
+    if (open_store(host) ||
         server_add_namespace(host->server, "USER", host->store, NULL, NULL))
         world_fail(host->world, "the server does not start");
     server_set_marker(host->server, "USER", remember, forget, host);
@@ -67,11 +116,15 @@ static void end(struct host *host)
     store_close(host->store, closed, host);
 }
 
+/*
+ * What was not applied will not be. What was is durable: readers may have seen it, and clients do
+ * not send again what was lost.
+ */
 void host_crash(struct host *host)
 {
     world_trace(host->world, host->process, "crashes");
     net_crash(host->process);
-    engine_mem_cut(host->engine, true);
+    host->crashed = true;
     if (host->server)
         end(host);
     process_drain(host->process);
@@ -94,5 +147,6 @@ void host_shut_down(struct host *host)
 void host_free(struct host *host)
 {
     engine_mem_free(host->engine);
+    disk_free(host->disk);
     history_free(&host->history);
 }

@@ -5,13 +5,25 @@
 
 #include "tests/sim/history.h"
 
+struct disk;
 struct server;
 struct store;
+
+/* The operations of the store's engine, with some in between. */
+struct watched {
+    struct engine_ops ops;
+    const struct engine_ops *real;
+    struct host *host;
+};
 
 struct host {
     struct world *world;
     struct process *process;
     struct engine *engine;
+    struct disk *disk; /* of the journal */
+    struct watched watched;
+    uint64_t stamp; /* newest that history knows */
+    bool crashed;
     struct history history;
     uint64_t term; /* of leases, ns */
     /* On disk: leases for so long may be out. The disk keeps no fraction, like the real one. */

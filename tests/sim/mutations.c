@@ -35,7 +35,6 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_SUBTREE] = "subtrees are not touched",
     [MUTATION_GRACE] = "no grace after a restart",
     [MUTATION_RESUME] = "a new session ends leases still served",
-    [MUTATION_EARLY_READ] = "reads see commits before their times",
     [MUTATION_OLD_TIME] = "a directory's time goes back",
     [MUTATION_RECLAIM] = "pages taken back for want of room are kept",
 };

@@ -109,7 +109,7 @@ static uint64_t run(uint64_t seed)
         snprintf(text, sizeof(text), "%u", i);
         cr_assert_eq(key_append(&w.keys[i], slice_str(text)), 0);
     }
-    cr_assert_eq(store_open(loop, engine_mem_new(1u << 20), &store), 0);
+    cr_assert_eq(store_open(loop, engine_mem_new(1u << 20), NULL, &store, &why), 0);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
     cr_assert_eq(server_listen(server, sim_network(w.sim), "server:1", &listener, &why), 0);
     for (unsigned i = 0; i < CLIENTS; i++) {

@@ -61,7 +61,7 @@ static void start(struct server_limits limits)
     char *why = NULL;
     server = server_new(loop, &limits);
     cr_assert_eq(engine_lmdb_open(directory, 64u << 20, &engine, &why), 0, "%s", why);
-    cr_assert_eq(store_open(loop, engine, &store), 0);
+    cr_assert_eq(store_open(loop, engine, NULL, &store, &why), 0);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
     cr_assert_eq(server_listen(server, network, address, &listener, &why), 0, "%s", why);
     cr_assert_eq(server_listen(server, network, "127.0.0.1:0", &listener, &why), 0, "%s", why);

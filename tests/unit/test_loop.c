@@ -105,8 +105,11 @@ struct loop *test_loop_new(void)
     return &t->loop;
 }
 
-static void run_first(struct test_loop *t)
+bool test_loop_step(struct loop *loop)
 {
+    struct test_loop *t = (struct test_loop *)loop;
+    if (!t->events)
+        return false;
     struct loop_event e = *t->events;
     free(t->events);
     t->events = e.next;
@@ -115,13 +118,13 @@ static void run_first(struct test_loop *t)
     if (e.work)
         e.work(e.cookie);
     e.fn(e.cookie);
+    return true;
 }
 
 void test_loop_run(struct loop *loop)
 {
-    struct test_loop *t = (struct test_loop *)loop;
-    while (t->events)
-        run_first(t);
+    while (test_loop_step(loop))
+        ;
 }
 
 void test_loop_advance(struct loop *loop, uint64_t time)
@@ -129,7 +132,7 @@ void test_loop_advance(struct loop *loop, uint64_t time)
     struct test_loop *t = (struct test_loop *)loop;
     uint64_t until = t->now + time;
     while (t->events && t->events->at <= until)
-        run_first(t);
+        test_loop_step(loop);
     t->now = until;
 }
 

@@ -158,7 +158,7 @@ static void setup(void)
     network = event_network_new(loop);
     server = server_new(loop, NULL);
     cr_assert_eq(engine_lmdb_open(directory, 64u << 20, &engine, &why), 0, "%s", why);
-    cr_assert_eq(store_open(loop, engine, &store), 0);
+    cr_assert_eq(store_open(loop, engine, NULL, &store, &why), 0);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
     cr_assert_eq(server_listen(server, network, address, &listener, &why), 0, "%s", why);
 }

@@ -111,6 +111,8 @@ static void space_cases(struct fix *f)
     SET("A/1", "x");
     IS(op(f, UPDATE_SET, 0, 0, "A/2", big), 0);
     struct space space;
+    store_checkpoint(f->store);
+    test_loop_run(f->loop);
     cr_assert_eq(store_space(f->store, UINT64_MAX, &space), 0);
     cr_assert_eq(space.nodes, 2);
     cr_assert_eq(store_set_limit(f->store, 8u << 20), 0);

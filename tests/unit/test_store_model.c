@@ -436,6 +436,8 @@ static void random_cases(struct fix *f)
         for (size_t k = 0; k < b.count && !error; k++)
             happened[b.updates[k].kind] = true;
         failed += error != 0;
+        if (below(f, 8) == 0)
+            store_checkpoint(f->store);
         compare(f);
     }
     for (int kind = UPDATE_SET; kind < UPDATE_KIND_END; kind++)

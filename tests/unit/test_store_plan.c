@@ -452,7 +452,7 @@ static void plans_stay_right(struct fix *f)
             unsigned at = below(f, n);
             struct batch *b = held[at];
             held[at] = held[--n];
-            store_apply(f->store, b->updates, b->count, batch_done, b);
+            store_apply(f->store, b->updates, b->count, nobody, batch_done, b);
             test_loop_run(f->loop);
             check(f, b, &before, &now, i);
         }

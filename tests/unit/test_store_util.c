@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/engine_lmdb.h"
+#include "store/io.h"
 #include "tests/sim/engine_mem.h"
 
 static struct engine *open_engine(struct fix *f)
@@ -19,16 +20,25 @@ static struct engine *open_engine(struct fix *f)
     return engine;
 }
 
+static void open_store(struct fix *f)
+{
+    char *why = NULL;
+    f->options.directory = f->dir;
+    f->options.io = f->dir[0] ? io_posix() : NULL;
+    cr_assert_eq(store_open(f->loop, open_engine(f), &f->options, &f->store, &why), 0, "%s", why);
+}
+
 void set_up(struct fix *f, int kind, uint64_t limit)
 {
     memset(f, 0, sizeof(*f));
     f->loop = test_loop_new();
     f->limit = limit;
+    f->options.segment_bytes = 1u << 20;
     if (kind) {
         strcpy(f->dir, "/tmp/test_store.XXXXXX");
         cr_assert(mkdtemp(f->dir));
     }
-    cr_assert_eq(store_open(f->loop, open_engine(f), &f->store), 0);
+    open_store(f);
 }
 
 static void closed(void *cookie)
@@ -41,7 +51,7 @@ void reopen(struct fix *f)
     store_close(f->store, closed, f);
     test_loop_run(f->loop);
     cr_assert_null(f->store);
-    cr_assert_eq(store_open(f->loop, open_engine(f), &f->store), 0);
+    open_store(f);
 }
 
 void tear_down(struct fix *f)
@@ -57,7 +67,7 @@ void tear_down(struct fix *f)
         unlink(path);
         snprintf(path, sizeof(path), "%s/lock.mdb", f->dir);
         unlink(path);
-        rmdir(f->dir);
+        cr_assert_eq(rmdir(f->dir), 0, "%s is not empty", f->dir);
     }
 }
 
@@ -82,7 +92,7 @@ void applied(void *cookie, const struct store_result *r)
 
 int run(struct fix *f, const struct update *u, size_t n)
 {
-    store_apply(f->store, u, n, applied, f);
+    store_apply(f->store, u, n, nobody, applied, f);
     test_loop_run(f->loop);
     return f->result.error;
 }

@@ -17,9 +17,10 @@ struct fix {
     struct buf text; /* what reads said */
     struct node node;
     uint64_t limit;
+    struct store_options options;
 };
 
-/* kind 0: in memory, 1: LMDB in a directory of its own; limit in bytes. */
+/* kind 0: in memory, unjournaled; 1: LMDB and a journal in a directory of their own. limit: bytes. */
 void set_up(struct fix *f, int kind, uint64_t limit);
 void tear_down(struct fix *f);
 
@@ -34,6 +35,8 @@ int run(struct fix *f, const struct update *u, size_t n);
 
 /* Applies one update, value being MOVE's destination path. */
 int op(struct fix *f, int kind, int cond, int flags, const char *path, const char *value);
+
+static const struct store_source nobody;
 
 /* store_apply's done for a cookie of struct fix. */
 void applied(void *cookie, const struct store_result *r);

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches: applied to the overlay in turns of the loop, journaled, told of. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "store/store_int.h"
+
+/* One turn ends after so many updates, or bytes of journal. */
+#define TURN_UPDATES 4096
+#define TURN_BYTES   (1u << 20)
+/* Journal room that is kept for batches that only remove. */
+#define REMOVE_ROOM 65536
+/* Operations one batch may come to. */
+#define LOG_MAX (1u << 30)
+
+/* What may become of a batch in a turn, beside enum ecp_error. */
+#define WAIT (-1)
+
+struct batch {
+    struct batch *next;
+    const struct update *updates;
+    size_t count;
+    struct store_source source;
+    store_done_fn *done;
+    void *cookie;
+    int error;
+    uint32_t failed;
+    uint64_t stamp;
+    uint64_t mark; /* of the journal behind it */
+    struct buf values;
+};
+
+/* ---- Waiters ---- */
+
+static void tell_waiters(void *cookie)
+{
+    struct store *s = cookie;
+    struct waiter *w;
+    s->told = NULL;
+    while ((w = s->waiters) &&
+           (s->failed || !s->journal || w->mark <= journal_durable(s->journal))) {
+        bool durable = !s->journal || w->mark <= journal_durable(s->journal);
+        s->waiters = w->next;
+        if (!s->waiters)
+            s->waiters_tail = &s->waiters;
+        w->done(w->cookie, durable ? 0 : s->failed);
+        free(w);
+    }
+    store_closing(s);
+}
+
+void store_tell_waiters(struct store *s)
+{
+    if (s->waiters && !s->told)
+        s->told = loop_soon(s->loop, tell_waiters, s);
+}
+
+static void wait_durable(struct store *s, uint64_t mark, store_sync_fn *done, void *cookie)
+{
+    struct waiter *w = xcalloc(1, sizeof(*w));
+    *w = (struct waiter){.mark = mark, .done = done, .cookie = cookie};
+    *s->waiters_tail = w;
+    s->waiters_tail = &w->next;
+    if (s->failed || !s->journal || mark <= journal_durable(s->journal))
+        store_tell_waiters(s);
+}
+
+void store_sync(struct store *s, store_sync_fn *done, void *cookie)
+{
+    wait_durable(s, s->journal ? journal_appended(s->journal) : 0, done, cookie);
+    if (s->journal)
+        journal_write(s->journal, true);
+}
+
+/* ---- Telling ---- */
+
+static void tell(struct batch *b)
+{
+    struct store_result result = {.error = b->error, .failed = b->failed};
+    struct slice *values = NULL;
+    if (b->error == 0) {
+        result.stamp = b->stamp;
+        values = b->values.len ? xcalloc(b->values.len / 4, sizeof(*values)) : NULL;
+        struct reader r = reader_of(buf_slice(&b->values));
+        while (!reader_at_end(&r) && !r.bad)
+            values[result.count++] = get_bytes32(&r);
+        result.values = values;
+    }
+    b->done(b->cookie, &result);
+    free(values);
+    buf_free(&b->values);
+    free(b);
+}
+
+static void batch_durable(void *cookie, int error)
+{
+    struct batch *b = cookie;
+    if (!b->error)
+        b->error = error;
+    tell(b);
+}
+
+/* With wait_durable failures take their turn too, so that answers come in order. */
+static void tell_all(struct store *s, struct batch *first)
+{
+    bool wait = s->options.wait_durable && s->journal &&
+                s->options.durability == DURABILITY_COMMIT;
+    for (struct batch *b = first, *next; b; b = next) {
+        next = b->next;
+        if (wait)
+            wait_durable(s, b->mark, batch_durable, b);
+        else
+            tell(b);
+    }
+}
+
+/* ---- Applying ---- */
+
+static int run_updates(struct apply *a, struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        int error = apply_update(a, &b->updates[i]);
+        if (error) {
+            b->failed = (uint32_t)i;
+            return error;
+        }
+    }
+    return 0;
+}
+
+static bool only_removes(const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->updates[i].kind != UPDATE_KILL && b->updates[i].kind != UPDATE_ZKILL &&
+            b->updates[i].kind != UPDATE_RMDIR)
+            return false;
+    return true;
+}
+
+static void room_made(void *cookie, int error)
+{
+    struct store *s = cookie;
+    s->awaiting_room = false;
+    s->no_room = s->want_checkpoint = error != 0;
+    if (error && error != ECP_ENOSPC)
+        s->failed = ECP_EIO;
+    if (error)
+        log_warning("%s: no room for the journal: %s", s->directory, error_text(error));
+    store_turn(s);
+}
+
+/* The journal has room for what the batch came to; or it is made, or there is none. */
+static int journal_room(struct store *s, bool removes)
+{
+    size_t need = s->log.len + (removes ? 0 : REMOVE_ROOM);
+    if (!s->journal || journal_fits(s->journal, need))
+        return 0;
+    if (s->no_room)
+        return ECP_ENOSPC;
+    s->awaiting_room = true;
+    journal_make_room(s->journal, need, room_made, s);
+    return WAIT;
+}
+
+/* What is applied must find room in the base. What frees room does so by a checkpoint. */
+static int base_room(struct store *s, bool removes, bool anything_before)
+{
+    if (removes || s->stat.used + overlay_weight(s->overlay) <= s->stat.limit)
+        return 0;
+    if (!anything_before || s->checkpoint.state == CHECKPOINT_RETRY)
+        return ECP_ENOSPC;
+    s->want_checkpoint = true;
+    return WAIT;
+}
+
+static bool overlay_full(const struct store *s)
+{
+    return s->overlay->active->arena.bytes >= s->options.overlay_bytes &&
+           !layer_empty(s->overlay->active);
+}
+
+/* When checkpoints find no room, memory cannot be waited for. */
+static int memory_room(const struct store *s, bool removes)
+{
+    if (removes || !overlay_full(s) || s->checkpoint.state != CHECKPOINT_RETRY)
+        return 0;
+    return ECP_ENOSPC;
+}
+
+/* 0: applied or failed by itself (b->error); WAIT: not now. */
+static int run_batch(struct store *s, struct apply *a, struct batch *b)
+{
+    struct overlay_mark mark = overlay_mark(s->overlay);
+    size_t changes = s->changes.count;
+    bool removes = only_removes(b);
+    bool before = s->overlay->frozen || !layer_empty(s->overlay->active);
+    uint64_t wall = loop_wall(s->loop);
+    buf_clear(&b->values);
+    buf_clear(&s->log);
+    a->values = &b->values;
+    a->stamp = wall > s->last_stamp ? wall : s->last_stamp + 1;
+    b->failed = 0;
+    int error = run_updates(a, b);
+    if (error == 0 && s->log.len > LOG_MAX)
+        error = ECP_ETOOBIG;
+    if (error == 0)
+        error = base_room(s, removes, before);
+    if (error == 0)
+        error = memory_room(s, removes);
+    if (error == 0)
+        error = journal_room(s, removes);
+    if (error) {
+        apply_detach(a);
+        overlay_undo(s->overlay, mark);
+        s->changes.count = changes;
+        b->error = error == WAIT ? 0 : error;
+        return error == WAIT ? WAIT : 0;
+    }
+    b->stamp = s->last_stamp = a->stamp;
+    return 0;
+}
+
+static void journal_batch(struct store *s, struct batch *b)
+{
+    if (!s->journal)
+        return;
+    if (!b->error) {
+        struct journal_record record = {.stamp = b->stamp,
+                                        .session = b->source.session,
+                                        .sequence = b->source.sequence,
+                                        .ops = buf_slice(&s->log)};
+        journal_append(s->journal, &record);
+    }
+    b->mark = journal_appended(s->journal);
+}
+
+static void stamp_listings(struct store *s)
+{
+    for (size_t i = 0; i < s->changes.count; i++) {
+        const struct change *c = &s->changes.list[i];
+        if (s->slots[c->slot] < c->stamp)
+            s->slots[c->slot] = c->stamp;
+    }
+    s->changes.count = 0;
+}
+
+/* Applies what it can of the batches that wait; returns those that are done, in order. */
+static struct batch *run_batches(struct store *s, struct apply *a)
+{
+    struct batch *first = s->waiting, *b;
+    struct batch **end = &first;
+    size_t updates = 0;
+    uint64_t bytes = s->journal ? journal_appended(s->journal) : 0;
+    while ((b = s->waiting) && updates < TURN_UPDATES &&
+           (!overlay_full(s) || s->checkpoint.state == CHECKPOINT_RETRY)) {
+        if (s->journal && journal_appended(s->journal) - bytes > TURN_BYTES)
+            break;
+        if (run_batch(s, a, b) == WAIT)
+            break;
+        journal_batch(s, b);
+        updates += b->count;
+        s->waiting = b->next;
+        end = &b->next;
+    }
+    *end = NULL;
+    return first;
+}
+
+static struct batch *fail_all(struct store *s)
+{
+    struct batch *first = s->waiting;
+    for (struct batch *b = first; b; b = b->next)
+        b->error = s->failed;
+    s->waiting = NULL;
+    return first;
+}
+
+static struct batch *apply_some(struct store *s)
+{
+    struct apply a = {.ops = s->engine->ops, .changes = &s->changes};
+    int error = a.ops->write_begin(s->engine, &a.txn);
+    if (error) {
+        s->failed = error;
+        log_error("the database cannot be read: %s", error_text(error));
+        return fail_all(s);
+    }
+    struct batch *done = run_batches(s, &a);
+    apply_free(&a);
+    a.ops->commit(a.txn);
+    return done;
+}
+
+static void turn(void *cookie)
+{
+    struct store *s = cookie;
+    struct batch *done;
+    s->turn = NULL;
+    if (s->failed)
+        done = fail_all(s);
+    else if (s->awaiting_room)
+        return;
+    else
+        done = apply_some(s);
+    s->no_room = false;
+    if (!s->waiting)
+        s->tail = &s->waiting;
+    stamp_listings(s);
+    if (s->journal)
+        journal_write(s->journal, false);
+    tell_all(s, done);
+    checkpoint_consider(s);
+    if (done && s->waiting)
+        store_turn(s);
+    store_closing(s);
+}
+
+void store_turn(struct store *s)
+{
+    if (!s->turn && s->waiting)
+        s->turn = loop_soon(s->loop, turn, s);
+}
+
+void store_apply(struct store *s, const struct update *updates, size_t count,
+                 struct store_source source, store_done_fn *done, void *cookie)
+{
+    struct batch *b = xcalloc(1, sizeof(*b));
+    *b = (struct batch){
+        .updates = updates, .count = count, .source = source, .done = done, .cookie = cookie};
+    *s->tail = b;
+    s->tail = &b->next;
+    if (!s->awaiting_room)
+        store_turn(s);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The overlay at random against an array: layers, kills, savepoints, cursors in both ways. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/checkpoint.h"
+#include "store/overlay.h"
+#include "tests/sim/engine_mem.h"
+
+#define KEYS 600 /* possible ones */
+
+struct model {
+    bool there[KEYS];
+    char value[KEYS][64];
+};
+
+static struct key keys[KEYS];
+static uint64_t seed;
+
+static unsigned below(unsigned n)
+{
+    seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (unsigned)(seed >> 33) % n;
+}
+
+static int key_order(const void *a, const void *b)
+{
+    return slice_compare(key_slice(a), key_slice(b));
+}
+
+/* 600 keys of three levels, with long common beginnings, in order. */
+static void make_keys(void)
+{
+    for (unsigned i = 0; i < KEYS; i++) {
+        char text[40];
+        key_global(&keys[i], slice_str(i % 2 ? "A" : "Bcdefghijkl"));
+        snprintf(text, sizeof(text), "common-beginning-%u", i / 60);
+        key_append(&keys[i], slice_str(text));
+        snprintf(text, sizeof(text), "%u", i);
+        if (i % 60 > 1)
+            key_append(&keys[i], slice_str(text));
+    }
+    qsort(keys, KEYS, sizeof(*keys), key_order);
+}
+
+static struct slice head(char *room, unsigned n)
+{
+    snprintf(room, 16, "head%05u", n % 100000);
+    return slice_of(room, LAYER_HEAD);
+}
+
+static void change(struct overlay *o, struct engine_txn *txn, struct model *m)
+{
+    const struct engine_ops *ops = o->engine.ops;
+    unsigned k = below(KEYS), what = below(20);
+    struct slice key = key_slice(&keys[k]);
+    char room[16], text[32];
+    bool more;
+    if (what == 0) {
+        while (key.len && below(3))
+            key = key_parent(key);
+        ops->kill(txn, key, SIZE_MAX, &more);
+        for (unsigned i = 0; i < KEYS; i++)
+            m->there[i] &= !slice_has_prefix(key_slice(&keys[i]), key);
+    } else if (what < 5) {
+        ops->del(txn, key);
+        m->there[k] = false;
+    } else if (what < 8 && m->there[k] && strlen(m->value[k]) < 32) {
+        struct slice h = head(room, below(1000));
+        cr_assert_eq(overlay_append(txn, key, h, slice_str("+x")), 0);
+        memcpy(m->value[k], h.data, h.len);
+        strcat(m->value[k], "+x");
+    } else {
+        struct slice h = head(room, below(1000));
+        int n = snprintf(text, sizeof(text), "%0*u", 1 + below(16), below(100));
+        ops->put(txn, key, h, slice_of(text, (size_t)n));
+        snprintf(m->value[k], sizeof(m->value[k]), "%.9s%s", room, text);
+        m->there[k] = true;
+    }
+}
+
+static void same(const struct model *m, unsigned k, struct slice key, struct slice value)
+{
+    cr_assert(slice_equal(key, key_slice(&keys[k])), "key %u", k);
+    cr_assert(slice_equal(value, slice_str(m->value[k])), "value of %u: %.*s, not %s", k,
+              (int)value.len, value.data, m->value[k]);
+}
+
+/* A walk of random steps from a random place. */
+static void walk(struct overlay *o, struct engine_txn *txn, const struct model *m)
+{
+    const struct engine_ops *ops = o->engine.ops;
+    struct engine_cursor *c;
+    struct slice key, value;
+    int at = (int)below(KEYS + 1), error;
+    bool backwards = below(2);
+    cr_assert_eq(ops->cursor_open(txn, &c), 0);
+    if (at == KEYS) {
+        error = ops->last(c, &key, &value);
+        for (at = KEYS - 1; at >= 0 && !m->there[at];)
+            at--;
+    } else {
+        error = ops->seek(c, key_slice(&keys[at]), &key, &value);
+        while (at < KEYS && !m->there[at])
+            at++;
+    }
+    for (int i = 0; at >= 0 && at < KEYS; i++) {
+        cr_assert_eq(error, 0);
+        same(m, (unsigned)at, key, value);
+        if (i == 100)
+            break;
+        if (below(10) == 0)
+            backwards = !backwards;
+        int by = backwards ? -1 : 1;
+        do
+            at += by;
+        while (at >= 0 && at < KEYS && !m->there[at]);
+        error = backwards ? ops->prev(c, &key, &value) : ops->next(c, &key, &value);
+    }
+    cr_assert_eq(error, at >= 0 && at < KEYS ? 0 : ECP_ENOENT);
+    ops->cursor_close(c);
+}
+
+static void compare(struct overlay *o, const struct model *m)
+{
+    const struct engine_ops *ops = o->engine.ops;
+    struct engine_txn *txn;
+    cr_assert_eq(ops->read_begin(&o->engine, &txn), 0);
+    for (unsigned k = 0; k < KEYS; k++) {
+        struct slice value;
+        int error = ops->get(txn, key_slice(&keys[k]), &value);
+        cr_assert_eq(error, m->there[k] ? 0 : ECP_ENOENT, "%u: %d", k, error);
+        if (!error)
+            same(m, k, key_slice(&keys[k]), value);
+    }
+    for (int i = 0; i < 4; i++)
+        walk(o, txn, m);
+    ops->read_end(txn);
+}
+
+/* A savepoint that is taken back, now and then, around some changes. */
+static void batch(struct overlay *o, struct engine_txn *txn, struct model *m)
+{
+    static struct model saved;
+    struct overlay_mark mark = overlay_mark(o);
+    unsigned n = below(below(10) ? 20 : 400);
+    bool undo = below(2);
+    saved = *m;
+    while (n-- > 0) {
+        change(o, txn, m);
+        if (below(50) == 0)
+            walk(o, txn, m);
+    }
+    if (undo) {
+        overlay_undo(o, mark);
+        *m = saved;
+    }
+}
+
+Test(overlay, at_random)
+{
+    static struct model m;
+    struct overlay *o = overlay_new(engine_mem_new(64u << 20));
+    struct store_facts facts = {0};
+    struct engine_txn *txn;
+    make_keys();
+    for (seed = 1; seed < 4; seed++) {
+        uint64_t started = seed;
+        for (int i = 0; i < 400; i++) {
+            cr_assert_eq(o->engine.ops->write_begin(&o->engine, &txn), 0);
+            for (unsigned n = 1 + below(3); n > 0; n--)
+                batch(o, txn, &m);
+            o->engine.ops->commit(txn);
+            if (!o->frozen && below(10) == 0)
+                overlay_freeze(o);
+            else if (o->frozen && below(8) == 0)
+                cr_assert_eq(checkpoint_write(o->base, o->frozen, &facts, 50), 0);
+            else if (o->frozen && below(8) == 0) {
+                cr_assert_eq(checkpoint_write(o->base, o->frozen, &facts, 50), 0);
+                overlay_thaw(o);
+            }
+            compare(o, &m);
+        }
+        seed = started;
+    }
+    o->engine.ops->close(&o->engine);
+}
+
+Test(overlay, kill_takes_no_longer_for_more)
+{
+    struct overlay *o = overlay_new(engine_mem_new(64u << 20));
+    struct engine_txn *txn;
+    struct key k;
+    bool more;
+    struct slice found, value;
+    struct engine_cursor *c;
+    cr_assert_eq(o->engine.ops->write_begin(&o->engine, &txn), 0);
+    for (unsigned i = 0; i < 200000; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%u", i * 7919 % 200000);
+        key_global(&k, slice_str("K"));
+        key_append(&k, slice_str(text));
+        o->engine.ops->put(txn, key_slice(&k), slice_str("123456789"), slice_str(text));
+    }
+    struct overlay_mark mark = overlay_mark(o);
+    size_t before = overlay_bytes(o);
+    key_global(&k, slice_str("K"));
+    o->engine.ops->kill(txn, key_slice(&k), SIZE_MAX, &more);
+    cr_assert_lt(overlay_bytes(o) - before, 100000, "a KILL that takes memory for what it kills");
+    cr_assert_eq(o->engine.ops->cursor_open(txn, &c), 0);
+    cr_assert_eq(o->engine.ops->seek(c, slice_of("", 0), &found, &value), ECP_ENOENT);
+    overlay_undo(o, mark);
+    unsigned n = 0;
+    int error = o->engine.ops->seek(c, slice_of("", 0), &found, &value);
+    for (; error == 0; error = o->engine.ops->next(c, &found, &value))
+        n++;
+    cr_assert_eq(n, 200000);
+    o->engine.ops->cursor_close(c);
+    o->engine.ops->commit(txn);
+    o->engine.ops->close(&o->engine);
+}
