@@ -37,12 +37,6 @@ static void forget(void *cookie)
 
 /* ---- The overlay's transactions, watched: each that changes something is a state more. ---- */
 
-static int watched_begin(struct engine *engine, struct engine_txn **txn)
-{
-    struct host *host = ((struct watched *)engine->ops)->host;
-    return host->crashed ? ECP_EIO : host->watched.real->write_begin(engine, txn);
-}
-
 static int watched_commit(struct engine_txn *txn)
 {
     struct host *host = ((struct watched *)txn->engine->ops)->host;
@@ -59,7 +53,6 @@ static void watch(struct host *host)
     struct engine *engine = host->store->engine;
     host->watched =
         (struct watched){.ops = *engine->ops, .real = engine->ops, .host = host};
-    host->watched.ops.write_begin = watched_begin;
     host->watched.ops.commit = watched_commit;
     engine->ops = &host->watched.ops;
     host->stamp = host->store->last_stamp;
@@ -89,7 +82,6 @@ void host_start(struct host *host)
     world_trace(host->world, p, "starts");
     /* An empty database has no stamp yet that would keep times from going back with the clock. */
     p->wall_offset = host->history.count > 1 ? world_random(host->world, WALL_JUMP) : 0;
-    host->crashed = false;
     host->up = true;
     host->ending = false;
     host->server = server_new(&p->loop, &limits);
@@ -124,7 +116,7 @@ void host_crash(struct host *host)
 {
     world_trace(host->world, host->process, "crashes");
     net_crash(host->process);
-    host->crashed = true;
+    host->store->failed = ECP_EIO;
     if (host->server)
         end(host);
     process_drain(host->process);

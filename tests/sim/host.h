@@ -23,7 +23,6 @@ struct host {
     struct disk *disk; /* of the journal */
     struct watched watched;
     uint64_t stamp; /* newest that history knows */
-    bool crashed;
     struct history history;
     uint64_t term; /* of leases, ns */
     /* On disk: leases for so long may be out. The disk keeps no fraction, like the real one. */

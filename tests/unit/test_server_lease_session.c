@@ -70,7 +70,6 @@ static void set_up(void)
     log_set_level(LOG_LEVEL_ERROR);
     sim = sim_new(1);
     loop = sim_loop(sim);
-    char *why;
     cr_assert_eq(store_open(loop, engine_mem_new(1u << 20), NULL, &store, &why), 0);
     server = server_new(loop, &limits);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
