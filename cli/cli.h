@@ -88,6 +88,8 @@ int session_scan_one(struct cli *cli, const struct call_scan_args *args, struct 
 int session_children(struct cli *cli, const struct call_read_args *args,
                      void (*entry)(void *cookie, struct slice level), void *cookie, bool *to_end);
 int session_ping(struct cli *cli);
+/* Waits until what was applied is durable. */
+int session_sync(struct cli *cli);
 /* The server's figures, lines "name value", are appended. */
 int session_stats(struct cli *cli, struct buf *text);
 
@@ -123,5 +125,8 @@ int cmd_locks(struct cli *cli, int argc, char **argv);
 int cmd_unlock(struct cli *cli, int argc, char **argv);
 int cmd_ping(struct cli *cli, int argc, char **argv);
 int cmd_stats(struct cli *cli, int argc, char **argv);
+int cmd_sync(struct cli *cli, int argc, char **argv);
+int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_journal(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -95,3 +95,17 @@ int cmd_stats(struct cli *cli, int argc, char **argv)
     buf_free(&text);
     return code;
 }
+
+int cmd_sync(struct cli *cli, int argc, char **argv)
+{
+    static const struct option options[] = {{0}};
+    int code, error;
+    if (getopt_long(argc, argv, "", options, NULL) != -1)
+        return EXIT_USAGE;
+    if (argc > optind)
+        return cli_usage(cli, "too many arguments: %s", argv[optind]);
+    if ((code = session_open(cli)))
+        return code;
+    error = session_sync(cli);
+    return error ? session_error(cli, slice_of(NULL, 0), error, NULL) : EXIT_OK;
+}

@@ -34,6 +34,10 @@ static const struct command {
     {"locks", "[--json] [REF]", "list locks and who waits for them", cmd_locks},
     {"unlock", "--force [--below] REF", "take a lock from whoever holds it", cmd_unlock},
     {"ping", "[-c COUNT]", "measure round trips to the server", cmd_ping},
+    {"sync", "", "wait until all that was updated is on the server's disk", cmd_sync},
+    {"check", "DIR", "check a database's directory, while no ecpd has it", cmd_check},
+    {"journal", "list|show DIR [-s|--since TIME] [-u|--until TIME] [-b|--below REF]",
+     "list a journal's files, or print its records", cmd_journal},
     {"stats", "[MOUNTPOINT]", "print figures of the server, or of a mount", cmd_stats},
 };
 

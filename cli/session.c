@@ -283,7 +283,7 @@ int session_children(struct cli *cli, const struct call_read_args *args,
     return a.error;
 }
 
-static void on_ping(void *cookie, int error)
+static void on_plain(void *cookie, int error)
 {
     struct answer *a = cookie;
     a->error = error;
@@ -293,7 +293,15 @@ static void on_ping(void *cookie, int error)
 int session_ping(struct cli *cli)
 {
     struct answer a = {.cli = cli};
-    call_ping(cli->client, on_ping, &a);
+    call_ping(cli->client, on_plain, &a);
+    session_wait(cli);
+    return a.error;
+}
+
+int session_sync(struct cli *cli)
+{
+    struct answer a = {.cli = cli};
+    call_sync(cli->client, on_plain, &a);
     session_wait(cli);
     return a.error;
 }

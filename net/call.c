@@ -331,7 +331,7 @@ struct call *call_stats(struct client *client, call_stats_fn *done, void *cookie
     return call;
 }
 
-static int ping_answered(struct call *call, struct slice payload)
+static int plain_answered(struct call *call, struct slice payload)
 {
     if (payload.len)
         return ECP_EPROTO;
@@ -339,16 +339,24 @@ static int ping_answered(struct call *call, struct slice payload)
     return 0;
 }
 
-static void ping_failed(struct call *call, int error, uint32_t index, const char *text)
+static void plain_failed(struct call *call, int error, uint32_t index, const char *text)
 {
     call->done.plain(call->cookie, error);
 }
 
-static const struct call_kind ping_kind = {MSG_PING, MSG_PONG, ping_answered, ping_failed};
+static const struct call_kind ping_kind = {MSG_PING, MSG_PONG, plain_answered, plain_failed};
+static const struct call_kind sync_kind = {MSG_SYNC, MSG_SYNCED, plain_answered, plain_failed};
 
 struct call *call_ping(struct client *client, call_done_fn *done, void *cookie)
 {
     struct call *call = client_submit(client, &ping_kind, cookie);
+    call->done.plain = done;
+    return call;
+}
+
+struct call *call_sync(struct client *client, call_done_fn *done, void *cookie)
+{
+    struct call *call = client_submit(client, &sync_kind, cookie);
     call->done.plain = done;
     return call;
 }

@@ -157,6 +157,13 @@ typedef void call_done_fn(void *cookie, int error);
 struct call *call_ping(struct client *client, call_done_fn *done, void *cookie);
 
 /*
+ * Answered when all updates called before, and all that others' updates showed until then, are
+ * durable: they survive a crash of the server's machine. ECP_EDISCONNECTED like an update's when
+ * the connection is lost meanwhile.
+ */
+struct call *call_sync(struct client *client, call_done_fn *done, void *cookie);
+
+/*
  * Locks: see locks/lock_table.h for the rules, which the server keeps. Locks are lost with the
  * connection, and calls of locks that were sent end with ECP_EDISCONNECTED then.
  */

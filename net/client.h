@@ -94,7 +94,8 @@ static inline bool call_is_update(const struct call *call)
 static inline bool call_is_once(const struct call *call)
 {
     uint16_t type = call->kind->request;
-    return type == MSG_UPDATE || type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE;
+    return type == MSG_UPDATE || type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE ||
+           type == MSG_SYNC;
 }
 
 /* ---- client_queue.c ---- */

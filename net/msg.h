@@ -33,6 +33,8 @@ enum message_type {
     /* Updates */
     MSG_UPDATE = 32,
     MSG_APPLIED = 33,
+    MSG_SYNC = 34, /* answered when earlier updates are durable */
+    MSG_SYNCED = 35,
     /* Leases */
     MSG_INVALIDATE = 48,  /* server; its id is the serial number */
     MSG_INVALIDATED = 49, /* client, same id; no payload */
@@ -202,7 +204,7 @@ int msg_get_nodes_next(struct msg_nodes_reader *m, struct node *node);
 void msg_put_stats(struct buf *out, struct slice text);
 int msg_get_stats(struct slice payload, struct slice *text);
 
-/* MSG_SPACE_IS (MSG_SPACE, MSG_STATS, MSG_PING, MSG_PONG and MSG_BYE have no payload). */
+/* MSG_SPACE_IS (MSG_SPACE, MSG_STATS, MSG_SYNC, MSG_SYNCED, MSG_PING, MSG_PONG and MSG_BYE have no payload). */
 void msg_put_space(struct buf *out, const struct space *m);
 int msg_get_space(struct slice payload, struct space *m);
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "server/config_store.h"
 #include "net/url.h"
 
 /* ---- Building ---- */
@@ -28,8 +29,8 @@ void config_add_database(struct config *config, const char *name, const char *di
     config->databases = xrealloc(config->databases, (n + 1) * sizeof(*config->databases));
     config->databases[n] = (struct config_database){
         .name = xstrdup(name), .directory = xstrdup(directory), .size = size, .journal = true};
-    config->databases[n].store.checkpoint_after = CONFIG_CHECKPOINT_AFTER;
-    config->databases[n].store.wait_durable = true;
+    config->databases[n].store = (struct store_options){.checkpoint_after = CONFIG_CHECKPOINT_AFTER,
+                                                        .wait_durable = true};
 }
 
 void config_add_namespace(struct config *config, const char *name, const char *database)
@@ -200,6 +201,8 @@ static int take_databases(cfg_t *cfg, struct config *config)
         if (config_parse_size(cfg_getstr(section, "size"), &size) < 0)
             return -1;
         config_add_database(config, cfg_title(section), cfg_getstr(section, "directory"), size);
+        if (config_take_store(section, &config->databases[config->database_count - 1]) < 0)
+            return -1;
     }
     return 0;
 }
@@ -240,7 +243,8 @@ static cfg_t *config_grammar(void)
 {
     static char size_default[] = "64G", level_default[] = "notice";
     static cfg_opt_t database[] = {CFG_STR("directory", NULL, CFGF_NONE),
-                                   CFG_STR("size", size_default, CFGF_NONE), CFG_END()};
+                                   CFG_STR("size", size_default, CFGF_NONE), CONFIG_STORE_OPTIONS,
+                                   CFG_END()};
     static cfg_opt_t namespace[] = {CFG_STR("database", NULL, CFGF_NONE), CFG_END()};
     static cfg_opt_t top[] = {
         CFG_STR_LIST("listen", NULL, CFGF_NONE),

@@ -139,6 +139,7 @@ static void batch_gone(struct batch *b)
     session->updates--;
     session->update_bytes -= b->bytes;
     lock_seat_update_done(session, b->sequence);
+    serve_sync_updated(session, b->sequence);
     batch_free(b);
     backend_unref(backend);
     session_flow(session);

@@ -276,7 +276,7 @@ void server_end_former(struct server *server, uint64_t id, uint64_t secret)
 static bool updates_under_way(const struct server *server)
 {
     for (const struct session *s = server->sessions; s; s = s->next)
-        if (s->updates)
+        if (s->updates || s->syncs)
             return true;
     return false;
 }

@@ -5,6 +5,7 @@
 #include "server/batch.h"
 #include "server/locks.h"
 
+#define SYNCS_MAX     256 /* under way before reading pauses */
 #define UPDATES_OWING 4 /* times update_bytes that may be under way then */
 
 static void session_frame(void *cookie, const struct frame *frame);
@@ -110,6 +111,7 @@ void session_new(struct server *server, struct stream *stream)
     session->loop = loop;
     session->refs = 1;
     TAILQ_INIT(&session->parked);
+    TAILQ_INIT(&session->syncing);
     session->conn = conn_new(loop, stream, FRAME_MAX_GREETING, &session_events, session);
     server_session_add(server, session);
     if (full)
@@ -132,7 +134,7 @@ void session_leave(struct session *session)
 
 bool session_leave_step(struct session *session, bool late)
 {
-    if (session->updates)
+    if (session->updates || session->syncs)
         return false;
     if (!session->told) {
         session->told = true;
@@ -167,7 +169,7 @@ void session_flow(struct session *session)
     if (session->state == SESSION_ENDED)
         return;
     pending = conn_pending(session->conn);
-    pause = updates_full(session) || pending > CONN_OUTPUT_HIGH ||
+    pause = updates_full(session) || session->syncs >= SYNCS_MAX || pending > CONN_OUTPUT_HIGH ||
             (session->reads && session->read_bytes + pending > CONN_OUTPUT_HIGH);
     if (session->state == SESSION_LEAVING)
         pause = false; /* what comes is dropped, so that closing resets nothing */

@@ -16,6 +16,7 @@ struct backend;
 struct batch;
 struct lock_seat;
 TAILQ_HEAD(batch_list, batch);
+TAILQ_HEAD(sync_list, sync);
 
 struct namespace
 {
@@ -67,6 +68,8 @@ struct session {
     struct batch *unheld;        /* the first of them that does not hold its touches */
     struct lock_seat *seat;      /* from its first lock message on; else NULL */
     bool released;               /* its client has said that it serves nothing any more */
+    struct sync_list syncing;    /* SYNCs that wait for updates */
+    size_t syncs;                /* SYNCs under way */
     size_t updates;              /* under way */
     size_t update_bytes;         /* heap bytes they hold */
     size_t read_bytes;           /* sum of `reserved` over reads */
@@ -133,5 +136,8 @@ int serve_order(struct session *session, const struct frame *frame);
 int serve_scan(struct session *session, const struct frame *frame);
 int serve_value(struct session *session, const struct frame *frame);
 int serve_update(struct session *session, const struct frame *frame);
+int serve_sync(struct session *session, const struct frame *frame);
+/* An update of the session is done, or dropped. */
+void serve_sync_updated(struct session *session, uint64_t sequence);
 
 #endif

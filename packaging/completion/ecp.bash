@@ -8,7 +8,7 @@ _ecp()
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
-    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping stats"
+    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping sync check journal stats"
     local command="" i options=""
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -19,6 +19,7 @@ _ecp()
     done
     case $prev in
         -s | --server | -l | --label | --batch | -t | --timeout | --if-stamp | -c | --count) return ;;
+        --since | --until | -u) return ;;
         -b) [[ $command == import ]] && return ;;
         --format | -f)
             [[ $command == order ]] && return
@@ -43,10 +44,13 @@ _ecp()
         locks) options="-j --json" ;;
         unlock) options="-f --force -b --below" ;;
         ping) options="-c --count" ;;
+        journal) options="-s --since -u --until -b --below" ;;
     esac
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$options --help" -- "$cur"))
-    elif [[ $command != ping ]]; then
+    elif [[ $command == journal && $prev == journal ]]; then
+        COMPREPLY=($(compgen -W "list show" -- "$cur"))
+    elif [[ $command != ping && $command != sync ]]; then
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -f -- "$cur"))
     fi

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MSG_SYNC: answered when the session's earlier updates, and all that was applied, are durable. */
+#include <stdlib.h>
+#include "server/batch.h"
+
+/* left: of the session's updates when it was asked, those still under way. */
+struct sync {
+    TAILQ_ENTRY(sync) link; /* of the session, while left */
+    struct session *session;
+    uint64_t id, sequence;
+    size_t left;
+};
+
+static void sync_free(struct sync *sync)
+{
+    struct session *session = sync->session;
+
+    session->syncs--;
+    session_flow(session);
+    session_unref(session);
+    free(sync);
+}
+
+static void durable(void *cookie, int error)
+{
+    struct sync *sync = cookie;
+    struct session *session = sync->session;
+    struct buf out = {0};
+
+    if (session->state != SESSION_ENDED && error)
+        session_send_error(session, sync->id, error, 0, "");
+    if (session->state != SESSION_ENDED && !error) {
+        frame_end(&out, frame_begin(&out, MSG_SYNCED, sync->id));
+        session_send(session, &out);
+        buf_free(&out);
+    }
+    sync_free(sync);
+}
+
+int serve_sync(struct session *session, const struct frame *frame)
+{
+    struct sync *sync = xcalloc(1, sizeof(*sync));
+
+    sync->session = session;
+    sync->id = frame->id;
+    sync->sequence = session->last_sequence;
+    sync->left = session->updates;
+    session_ref(session);
+    session->syncs++;
+    if (sync->left)
+        TAILQ_INSERT_TAIL(&session->syncing, sync, link);
+    else
+        store_sync(session->namespace->store, durable, sync);
+    session_flow(session);
+    return 0;
+}
+
+void serve_sync_updated(struct session *session, uint64_t sequence)
+{
+    struct sync *sync, *next;
+
+    for (sync = TAILQ_FIRST(&session->syncing); sync; sync = next) {
+        next = TAILQ_NEXT(sync, link);
+        if (sequence > sync->sequence || --sync->left)
+            continue;
+        TAILQ_REMOVE(&session->syncing, sync, link);
+        if (session->state == SESSION_ENDED)
+            sync_free(sync);
+        else
+            store_sync(session->namespace->store, durable, sync);
+    }
+}
