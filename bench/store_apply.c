@@ -127,10 +127,12 @@ static void synced(void *cookie, int error)
     event_loop_stop(((struct bench *)cookie)->loop);
 }
 
-static void sets(struct bench *b, const char *what, bool random, uint64_t count)
+static void sets(struct bench *b, const char *what, bool random, uint64_t count,
+                 uint64_t keyspace)
 {
     b->random = random;
-    b->count = b->keyspace = count;
+    b->count = count;
+    b->keyspace = keyspace;
     b->given = b->done = 0;
     size_t before = resident();
     double start = seconds(), cpu = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
@@ -182,9 +184,10 @@ int main(int argc, char **argv)
         close_store(b);
         return 0;
     }
-    sets(b, "SET sorted", false, count);
-    sets(b, "SET sorted again", false, count);
-    sets(b, "SET random", true, count);
+    sets(b, "SET sorted", false, count, count);
+    sets(b, "SET sorted again", false, count, count);
+    sets(b, "SET random", true, count, count);
+    sets(b, "SET random of 100000", true, count, 100000);
     if (argc > 3 && strcmp(argv[3], "leave") == 0)
         _exit(0);
     kill_all(b);
