@@ -174,7 +174,7 @@ int main(int argc, char **argv)
     struct bench *b = calloc(1, sizeof(*b));
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000000;
     if (argc < 2) {
-        fprintf(stderr, "usage: store_apply DIRECTORY [COUNT [open|leave]]\n");
+        fprintf(stderr, "usage: store_apply DIRECTORY [COUNT [open|leave|kill]]\n");
         return 2;
     }
     b->directory = argv[1];
@@ -185,9 +185,11 @@ int main(int argc, char **argv)
         return 0;
     }
     sets(b, "SET sorted", false, count, count);
-    sets(b, "SET sorted again", false, count, count);
-    sets(b, "SET random", true, count, count);
-    sets(b, "SET random of 100000", true, count, 100000);
+    if (argc <= 3 || strcmp(argv[3], "kill") != 0) {
+        sets(b, "SET sorted again", false, count, count);
+        sets(b, "SET random", true, count, count);
+        sets(b, "SET random of 100000", true, count, 100000);
+    }
     if (argc > 3 && strcmp(argv[3], "leave") == 0)
         _exit(0);
     kill_all(b);
