@@ -24,7 +24,7 @@ struct crash {
     unsigned applied, durable;
     bool waiting, closed;
     struct key keys[4], to[4];
-    char values[4][300];
+    char values[4][9000];
     struct update updates[4];
 };
 
@@ -110,7 +110,7 @@ static void random_update(struct crash *c, unsigned i)
     } else if (u->kind == UPDATE_INCREMENT) {
         u->value = slice_str("7");
     } else if (u->kind == UPDATE_SET || u->kind == UPDATE_APPEND) {
-        unsigned n = below(c, below(c, 4) ? 10 : sizeof(c->values[i]));
+        unsigned n = below(c, below(c, 3) ? 10 : sizeof(c->values[i]));
         memset(c->values[i], (int)('a' + below(c, 26)), n);
         u->value = slice_of(c->values[i], n);
     }
