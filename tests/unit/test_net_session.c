@@ -22,7 +22,7 @@ struct peer {
     int code;          /* of the ERROR that came */
     uint64_t error_id;
     char text[200];
-    unsigned welcomes, applied, pongs;
+    unsigned welcomes, applied, pongs, synced;
 };
 
 static char directory[] = "/tmp/test_net_session.XXXXXX", address[64];
@@ -47,6 +47,9 @@ static void peer_frame(void *cookie, const struct frame *f)
     }
     p->welcomes += f->type == MSG_WELCOME;
     p->pongs += f->type == MSG_PONG;
+    p->synced += f->type == MSG_SYNCED;
+    if (f->type == MSG_SYNCED)
+        cr_assert_eq(f->id, 1000 + p->applied, "SYNCED before what it is about");
 }
 
 static void peer_closed(void *cookie, int error, const char *why)
@@ -231,6 +234,21 @@ Test(net_session, too_many)
     until(&first.ended);
     peer_greet(&third);
     conn_close(third.conn);
+}
+
+/* The id tells how many updates come before. */
+Test(net_session, sync_waits_for_updates)
+{
+    struct peer p = {0};
+    peer_greet(&p);
+    peer_send(&p, MSG_SYNC, 1000, NULL);
+    until_count(&p.synced, 1);
+    for (uint64_t i = 1; i <= 5; i++)
+        peer_update(&p, i, 1000);
+    peer_send(&p, MSG_SYNC, 1005, NULL);
+    until_count(&p.synced, 2);
+    cr_assert_eq(p.applied, 5);
+    conn_close(p.conn);
 }
 
 Test(net_session, out_of_order)
