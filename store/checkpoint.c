@@ -116,6 +116,7 @@ static void written(struct store *s)
     s->facts = c->facts;
     s->oldest = c->facts.position.segment;
     c->state = CHECKPOINT_IDLE;
+    c->told = 0;
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
     log_debug("%s: checkpoint up to segment %" PRIu64 " offset %" PRIu64,
               s->directory ? s->directory : "unjournaled", s->facts.position.segment,
@@ -128,15 +129,18 @@ static void checkpoint_done(void *cookie)
     struct checkpoint *c = &s->checkpoint;
     if (c->error == 0) {
         written(s);
-    } else if (c->error == ECP_ENOSPC || c->error == ECP_ENOMEM) {
-        log_warning("%s: no room for a checkpoint: %s; trying again", s->directory,
-                    error_text(c->error));
+    } else if (c->error != ECP_ECORRUPT) {
+        /* The journal has it all: it may be tried again. A full disk can be an I/O error, too. */
+        if (c->error != c->told)
+            log_warning("%s: a checkpoint cannot be written (%s): trying again",
+                        s->directory ? s->directory : "unjournaled", error_text(c->error));
+        c->told = c->error;
         c->state = CHECKPOINT_RETRY;
         if (!s->closing)
             c->retry = loop_timer(s->loop, RETRY_AFTER, retry, s);
     } else {
-        log_error("%s: the checkpoint failed (%s): no update is taken any more", s->directory,
-                  error_text(c->error));
+        log_error("%s: the checkpoint failed (%s): no update is taken any more",
+                  s->directory ? s->directory : "unjournaled", error_text(c->error));
         s->failed = c->error;
         c->state = CHECKPOINT_RETRY;
     }

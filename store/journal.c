@@ -6,7 +6,8 @@
 
 #include "base/log.h"
 
-#define KEEP_MAX (4u << 20) /* bytes of a buffer that is kept */
+#define KEEP_MAX   (4u << 20) /* bytes of a buffer that is kept */
+#define LEAST_SIZE (1u << 20) /* bytes of a segment on a disk that is nearly full */
 
 struct segment {
     uint64_t number;
@@ -52,6 +53,7 @@ struct journal {
     bool want_sync;
     struct loop_event *timer;
     struct segment made; /* being made by the worker */
+    uint64_t least;      /* size that will do where there is no room for more */
     bool making;
     int make_error;
     journal_room_fn *room_done;
@@ -134,6 +136,10 @@ static void make_work(void *cookie)
     journal_name(name, j->made.number);
     char *path = path_of(j->directory, name), *temporary = path_of(j->directory, JOURNAL_TEMPORARY);
     j->make_error = make_file(j, &j->made, path, temporary);
+    if (j->make_error == ECP_ENOSPC && j->least < j->made.size) {
+        j->made.size = j->least;
+        j->make_error = make_file(j, &j->made, path, temporary);
+    }
     free(temporary);
     free(path);
 }
@@ -164,6 +170,7 @@ static void make(struct journal *j, size_t record)
     j->made = (struct segment){.number = j->number + 1, .size = j->config.segment_size};
     if (j->made.size < need)
         j->made.size = need;
+    j->least = need > LEAST_SIZE ? need : LEAST_SIZE;
     loop_worker_run(j->loop, j->worker, make_work, make_done, j);
 }
 

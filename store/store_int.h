@@ -35,6 +35,7 @@ struct checkpoint {
     struct store_facts facts; /* as it will write them */
     uint64_t mark;            /* of the journal, to be durable first */
     int error;
+    int told; /* the last error that was logged, until one succeeds */
     bool last; /* the store closes after it */
     struct loop_event *retry;
 };
@@ -52,6 +53,7 @@ struct store {
     struct changes changes; /* of the turn */
     bool awaiting_room;     /* journal_make_room is under way */
     bool want_checkpoint;   /* as soon as there is something to write */
+    bool room_told;         /* and the log says so */
     bool no_room;           /* it failed: what finds no room is refused in the next turn */
     int failed;             /* no update is taken any more */
     struct journal *journal;

@@ -144,8 +144,9 @@ static void room_made(void *cookie, int error)
     s->no_room = s->want_checkpoint = error != 0;
     if (error && error != ECP_ENOSPC)
         s->failed = ECP_EIO;
-    if (error)
+    if (error && !s->room_told)
         log_warning("%s: no room for the journal: %s", s->directory, error_text(error));
+    s->room_told = error != 0;
     store_turn(s);
 }
 
