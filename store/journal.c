@@ -35,6 +35,9 @@ struct flight {
     int error;
 };
 
+#define GATHER_TIME  (5 * LOOP_MS)
+#define GATHER_BYTES (256u << 10)
+
 struct journal {
     struct loop *loop;
     struct journal_config config;
@@ -52,6 +55,7 @@ struct journal {
     bool in_flight;
     bool want_sync;
     struct loop_event *timer;
+    struct loop_event *gather; /* nobody waits for the disk: what comes meanwhile goes along */
     struct segment made; /* being made by the worker */
     uint64_t least;      /* size that will do where there is no room for more */
     bool making;
@@ -96,6 +100,7 @@ void journal_free(struct journal *j)
 {
     struct io *io = j->config.io;
     loop_cancel(j->loop, j->timer);
+    loop_cancel(j->loop, j->gather);
     loop_worker_free(j->loop, j->worker);
     if (j->current.file)
         io->ops->close(io, j->current.file);
@@ -340,14 +345,8 @@ static void flight_done(void *cookie)
     j->moved(j->cookie);
 }
 
-void journal_write(struct journal *j, bool sync)
+static void take_off(struct journal *j, bool sync)
 {
-    j->want_sync |= sync;
-    if (j->in_flight || j->error || j->current.size == 0)
-        return;
-    sync = j->want_sync || j->config.durability == DURABILITY_COMMIT;
-    if (j->filling.count == 0 && !(sync && j->durable < j->appended))
-        return;
     struct flight f = j->filling;
     j->filling = j->flying;
     j->flying = f;
@@ -358,7 +357,36 @@ void journal_write(struct journal *j, bool sync)
     j->flying.error = 0;
     j->want_sync = false;
     j->in_flight = true;
+    loop_cancel(j->loop, j->gather);
+    j->gather = NULL;
     loop_worker_run(j->loop, j->worker, flight_work, flight_done, j);
+}
+
+static bool may_fly(const struct journal *j)
+{
+    return !j->in_flight && !j->error && j->current.size != 0;
+}
+
+static void gathered(void *cookie)
+{
+    struct journal *j = cookie;
+    j->gather = NULL;
+    if (may_fly(j) && j->filling.count > 0)
+        take_off(j, false);
+}
+
+void journal_write(struct journal *j, bool sync)
+{
+    j->want_sync |= sync;
+    if (!may_fly(j))
+        return;
+    sync = j->want_sync || j->config.durability == DURABILITY_COMMIT;
+    if (j->filling.count == 0 && !(sync && j->durable < j->appended))
+        return;
+    if (sync || j->filling.bytes.len >= GATHER_BYTES)
+        take_off(j, sync);
+    else if (!j->gather)
+        j->gather = loop_timer(j->loop, GATHER_TIME, gathered, j);
 }
 
 void journal_purge(struct io *io, const char *directory, uint64_t from, uint64_t before)

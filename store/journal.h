@@ -10,7 +10,7 @@
 enum durability {
     DURABILITY_COMMIT,   /* as soon as possible: while one sync runs, the next group gathers */
     DURABILITY_INTERVAL, /* synced every so often */
-    DURABILITY_NONE,     /* written, and synced only when asked */
+    DURABILITY_NONE,     /* written within milliseconds, and synced only when asked */
 };
 
 struct journal_config {
