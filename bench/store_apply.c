@@ -127,8 +127,7 @@ static void synced(void *cookie, int error)
     event_loop_stop(((struct bench *)cookie)->loop);
 }
 
-static void sets(struct bench *b, const char *what, bool random, uint64_t count,
-                 uint64_t keyspace)
+static void sets(struct bench *b, const char *what, bool random, uint64_t count, uint64_t keyspace)
 {
     b->random = random;
     b->count = count;
@@ -147,8 +146,7 @@ static void sets(struct bench *b, const char *what, bool random, uint64_t count,
     event_loop_run(b->loop);
     printf("%-20s%10.0f applied/s, %10.0f durable/s, %.0f ns of the loop's CPU each, %+.1f MiB\n",
            what, (double)count / took, (double)count / (seconds() - start),
-           cpu * 1e9 / (double)count,
-           ((double)resident() - (double)before) / 1048576);
+           cpu * 1e9 / (double)count, ((double)resident() - (double)before) / 1048576);
 }
 
 static void killed(void *cookie, const struct store_result *r)

@@ -53,8 +53,7 @@ static int print_check(const struct store_check *c)
 
 static int check_locked(struct cli *cli, const char *directory)
 {
-    struct store_check check = {
-        .io = io_posix(), .directory = directory, .problem = print_problem};
+    struct store_check check = {.io = io_posix(), .directory = directory, .problem = print_problem};
     char *data = xasprintf("%s/data.mdb", directory), *why = NULL;
     int code;
     if (access(data, R_OK | W_OK)) {
@@ -64,8 +63,8 @@ static int check_locked(struct cli *cli, const char *directory)
         free(why);
     } else {
         int error = store_check(&check);
-        code = error ? cli_failed(cli, "%s: %s", directory, error_text(error))
-                     : print_check(&check);
+        code =
+            error ? cli_failed(cli, "%s: %s", directory, error_text(error)) : print_check(&check);
         check.engine->ops->close(check.engine);
     }
     free(data);
@@ -194,8 +193,7 @@ static int show_record(void *cookie, const struct journal_record *record,
         if (!concerns(p, &op))
             continue;
         buf_printf(&line, "%s %016" PRIx64 " %" PRIu64 " ",
-                   time_text(record->stamp, when, sizeof(when)), record->session,
-                   record->sequence);
+                   time_text(record->stamp, when, sizeof(when)), record->session, record->sequence);
         print_op(&line, &op);
         put_u8(&line, '\n');
     }

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#define ARENA_CLASS   16   /* bytes; sizes are rounded up to it */
-#define ARENA_CLASSES 64   /* larger pieces are malloc's */
+#define ARENA_CLASS   16 /* bytes; sizes are rounded up to it */
+#define ARENA_CLASSES 64 /* larger pieces are malloc's */
 
 /* Zero-initialise; arena_free releases everything that came from it. */
 struct arena {

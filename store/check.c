@@ -122,8 +122,8 @@ int store_check(struct store_check *c)
     struct engine_txn *txn;
     int error = recovery_facts(c->engine, &c->facts);
     if (error == ECP_ECORRUPT) {
-        tell(c, xasprintf("%s/data.mdb: what it says of the journal does not decode",
-                          c->directory));
+        tell(c,
+             xasprintf("%s/data.mdb: what it says of the journal does not decode", c->directory));
         error = 0;
     }
     if (error || (error = c->engine->ops->read_begin(c->engine, &txn)))

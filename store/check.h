@@ -16,8 +16,8 @@ struct store_check {
     void *cookie;
     /* What was found. */
     uint64_t problems;
-    uint64_t records, bytes;   /* of the engine's nodes */
-    uint64_t newest;           /* stamp of a node */
+    uint64_t records, bytes; /* of the engine's nodes */
+    uint64_t newest;         /* stamp of a node */
     struct store_facts facts;
     struct journal_read journal; /* beyond the last checkpoint */
 };

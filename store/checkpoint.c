@@ -7,7 +7,7 @@
 
 /* What one transaction of the base takes beside the number of records: bounds its memory, and the
  * pages it must copy. */
-#define PIECE_BYTES (8u << 20)
+#define PIECE_BYTES  (8u << 20)
 #define PIECE_KILLED 8 /* to delete is less than to put, as many times */
 
 #define RETRY_AFTER LOOP_SEC
@@ -94,8 +94,8 @@ static void checkpoint_work(void *cookie)
 {
     struct store *s = cookie;
     struct checkpoint *c = &s->checkpoint;
-    c->error = checkpoint_write(s->overlay->base, s->overlay->frozen, &c->facts,
-                                s->options.piece_records);
+    c->error =
+        checkpoint_write(s->overlay->base, s->overlay->frozen, &c->facts, s->options.piece_records);
     if (c->error == 0 && s->journal)
         journal_purge(s->options.io, s->directory, s->oldest, c->facts.position.segment);
 }
@@ -184,9 +184,9 @@ static bool is_time(const struct store *s)
     if (layer_empty(s->overlay->active) &&
         (!s->journal || journal_appended(s->journal) == s->checkpointed))
         return false;
-    return s->want_checkpoint ||
-           s->overlay->active->arena.bytes >= s->options.overlay_bytes ||
-           (s->journal && journal_appended(s->journal) - s->checkpointed >= s->options.journal_bytes);
+    return s->want_checkpoint || s->overlay->active->arena.bytes >= s->options.overlay_bytes ||
+           (s->journal &&
+            journal_appended(s->journal) - s->checkpointed >= s->options.journal_bytes);
 }
 
 static void timer_fired(void *cookie)
@@ -204,13 +204,11 @@ void checkpoint_consider(struct store *s)
         return;
     if (c->state == CHECKPOINT_IDLE && is_time(s))
         begin(s);
-    if (c->state == CHECKPOINT_SYNCING &&
-        (!s->journal || journal_durable(s->journal) >= c->mark))
+    if (c->state == CHECKPOINT_SYNCING && (!s->journal || journal_durable(s->journal) >= c->mark))
         start_writing(s);
     if (s->options.checkpoint_after && !s->checkpoint_timer && !s->closing &&
         !layer_empty(s->overlay->active))
-        s->checkpoint_timer =
-            loop_timer(s->loop, s->options.checkpoint_after, timer_fired, s);
+        s->checkpoint_timer = loop_timer(s->loop, s->options.checkpoint_after, timer_fired, s);
 }
 
 void store_checkpoint(struct store *s)
@@ -227,8 +225,8 @@ bool checkpoint_close(struct store *s)
     if (s->failed || !s->journal || c->state == CHECKPOINT_RETRY)
         return false;
     if (c->state == CHECKPOINT_IDLE) {
-        if (c->last || (layer_empty(s->overlay->active) &&
-                        s->oldest == journal_next_segment(s->journal)))
+        if (c->last ||
+            (layer_empty(s->overlay->active) && s->oldest == journal_next_segment(s->journal)))
             return false;
         c->last = true;
         begin(s);

@@ -7,9 +7,9 @@
 #include "store/recovery.h"
 
 /*
- * Writes the layer, then the facts, in transactions of at most `piece` records. Any thread, while nobody changes the
- * layer. After a failure, or a crash, some of it is there: what the layer says, or a later one,
- * must be written again before the base alone is right.
+ * Writes the layer, then the facts, in transactions of at most `piece` records. Any thread, while
+ * nobody changes the layer. After a failure, or a crash, some of it is there: what the layer says,
+ * or a later one, must be written again before the base alone is right.
  */
 int checkpoint_write(struct engine *base, const struct layer *layer,
                      const struct store_facts *facts, uint32_t piece);

@@ -262,7 +262,8 @@ int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engi
     int rc = mdb_env_create(&db->env);
     if (rc)
         goto err0;
-    if ((rc = mdb_env_set_maxdbs(db->env, 2)) || (rc = mdb_env_set_mapsize(db->env, map_size(db))) ||
+    if ((rc = mdb_env_set_maxdbs(db->env, 2)) ||
+        (rc = mdb_env_set_mapsize(db->env, map_size(db))) ||
         (rc = mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600)))
         goto err1;
     if ((rc = open_databases(db)))

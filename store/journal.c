@@ -207,11 +207,8 @@ static void note(struct journal *j, size_t start, bool last)
             f->cap = f->cap ? f->cap * 2 : 4;
             f->pieces = xrealloc(f->pieces, f->cap * sizeof(*f->pieces));
         }
-        f->pieces[f->count++] = (struct piece){.segment = j->current,
-                                               .offset = j->offset,
-                                               .start = start,
-                                               .len = len,
-                                               .last = last};
+        f->pieces[f->count++] = (struct piece){
+            .segment = j->current, .offset = j->offset, .start = start, .len = len, .last = last};
     }
     j->offset += len;
     j->appended += len;

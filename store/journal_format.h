@@ -9,11 +9,10 @@
  * A segment is a file journal-NNNNNNNNNN: 32 bytes of header (magic, u64 number, u64 id of the
  * database, u64 check), then records, each aligned to 8 bytes:
  *
- *   u64 check      XXH3-64 of the rest, zeros at its end included, seeded with database, segment and offset
- *   u32 length     bytes of the operations
- *   u32 durable    in units of 8 bytes: how far the segment was on disk when this was made
- *   u64 stamp, u64 session, u64 sequence
- *   operations, then zero bytes up to the next multiple of 8
+ *   u64 check      XXH3-64 of the rest, zeros at its end included, seeded with database, segment
+ * and offset u32 length     bytes of the operations u32 durable    in units of 8 bytes: how far the
+ * segment was on disk when this was made u64 stamp, u64 session, u64 sequence operations, then zero
+ * bytes up to the next multiple of 8
  *
  * A record of stamp 0 and length 0 ends its segment: everything goes on in the next one. What lies
  * behind the last record is zero. Operations are effects, not requests: doing them again, from any

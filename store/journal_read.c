@@ -121,9 +121,9 @@ static int read_segment(struct journal_read *r, struct slice bytes, uint64_t seg
     for (;;) {
         struct journal_position p = {.segment = segment, .offset = offset};
         r->end = p;
-        if (offset > bytes.len || !journal_record_get(slice_of(bytes.data + offset,
-                                                               bytes.len - offset),
-                                                      r->id, p, &record))
+        if (offset > bytes.len ||
+            !journal_record_get(slice_of(bytes.data + offset, bytes.len - offset), r->id, p,
+                                &record))
             break;
         offset += record.size;
         if (record.stamp == 0) {

@@ -19,10 +19,10 @@ struct journal_read {
     journal_read_fn *record;
     void *cookie;
     /* What was found. */
-    struct journal_position end; /* behind the last good record */
-    bool ended;                  /* there the segment's end is marked */
-    bool torn;                   /* there something incomplete lies, written last */
-    uint64_t segments, records;            /* read */
+    struct journal_position end;          /* behind the last good record */
+    bool ended;                           /* there the segment's end is marked */
+    bool torn;                            /* there something incomplete lies, written last */
+    uint64_t segments, records;           /* read */
     uint64_t first_segment, last_segment; /* that there are; 0: none */
 };
 

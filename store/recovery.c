@@ -136,8 +136,8 @@ static int replay(struct store *s, char **why)
                    s->directory, r.records, read.from.segment, read.from.offset,
                    (loop_now(s->loop) - start) / LOOP_MS);
     if (read.torn)
-        log_warning("%s: segment %" PRIu64
-                    " ends at offset %" PRIu64 " in something incomplete, which is cut off",
+        log_warning("%s: segment %" PRIu64 " ends at offset %" PRIu64
+                    " in something incomplete, which is cut off",
                     s->directory, read.end.segment, read.end.offset);
     s->first_segment = read.end.segment + (read.segments ? 1 : 0);
     s->oldest = read.first_segment ? read.first_segment : s->first_segment;
@@ -158,8 +158,7 @@ static int adopt(struct store *s, bool journaled)
     struct layer *nothing = layer_new();
     s->facts.found = true;
     s->facts.id = journaled ? loop_random(s->loop) | 1 : 0;
-    s->facts.position =
-        (struct journal_position){.segment = 1, .offset = JOURNAL_SEGMENT_HEAD};
+    s->facts.position = (struct journal_position){.segment = 1, .offset = JOURNAL_SEGMENT_HEAD};
     s->facts.clean = true;
     int error = checkpoint_write(s->overlay->base, nothing, &s->facts, 1);
     layer_free(nothing);
@@ -176,8 +175,8 @@ int recovery_run(struct store *s, char **why)
     if (s->facts.found ? (s->facts.id != 0) != journaled : !journaled && has_records(s)) {
         *why = xstrdup(journaled ? "the database was unjournaled, and cannot be used with a "
                                    "journal: remove its directory to begin a new one"
-                               : "the database has a journal, and cannot be used without one: an "
-                                 "unjournaled database begins empty");
+                                 : "the database has a journal, and cannot be used without one: an "
+                                   "unjournaled database begins empty");
         return ECP_EINVAL;
     }
     if (!s->facts.found && (error = adopt(s, journaled)))

@@ -10,11 +10,11 @@
 
 /* The facts beside the engine's map: how far it has come. */
 struct store_facts {
-    uint64_t stamp; /* newest; 0: none */
-    bool found;     /* the following are */
-    uint64_t id;    /* of the database; 0: unjournaled */
+    uint64_t stamp;                   /* newest; 0: none */
+    bool found;                       /* the following are */
+    uint64_t id;                      /* of the database; 0: unjournaled */
     struct journal_position position; /* the engine has what the journal says before it */
-    bool clean; /* there need be no segment there yet */
+    bool clean;                       /* there need be no segment there yet */
 };
 
 /* Reads them; found is false in a base that has none. */

@@ -22,16 +22,16 @@ struct store_read; /* a read under way */
 
 /* How a database is kept. Zero-initialise; what is 0 has its default. */
 struct store_options {
-    struct io *io;               /* NULL: unjournaled */
-    const char *directory;       /* of the journal; exists, locked by the caller; copied */
-    enum durability durability;  /* store/journal.h */
-    uint64_t interval;           /* ns, for DURABILITY_INTERVAL */
-    bool wait_durable;           /* with DURABILITY_COMMIT: store_apply's done waits for the disk */
-    uint64_t overlay_bytes;      /* memory for updates not yet in the engine; twice that in use */
-    uint64_t journal_bytes;      /* journal after which a checkpoint begins */
-    uint64_t segment_bytes;      /* of a journal file */
-    uint32_t piece_records;      /* most that one transaction of a checkpoint writes */
-    uint64_t checkpoint_after;   /* ns after an update until a checkpoint begins; 0: by size only */
+    struct io *io;              /* NULL: unjournaled */
+    const char *directory;      /* of the journal; exists, locked by the caller; copied */
+    enum durability durability; /* store/journal.h */
+    uint64_t interval;          /* ns, for DURABILITY_INTERVAL */
+    bool wait_durable;          /* with DURABILITY_COMMIT: store_apply's done waits for the disk */
+    uint64_t overlay_bytes;     /* memory for updates not yet in the engine; twice that in use */
+    uint64_t journal_bytes;     /* journal after which a checkpoint begins */
+    uint64_t segment_bytes;     /* of a journal file */
+    uint32_t piece_records;     /* most that one transaction of a checkpoint writes */
+    uint64_t checkpoint_after;  /* ns after an update until a checkpoint begins; 0: by size only */
 };
 
 /*

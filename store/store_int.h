@@ -35,7 +35,7 @@ struct checkpoint {
     struct store_facts facts; /* as it will write them */
     uint64_t mark;            /* of the journal, to be durable first */
     int error;
-    int told; /* the last error that was logged, until one succeeds */
+    int told;  /* the last error that was logged, until one succeeds */
     bool last; /* the store closes after it */
     struct loop_event *retry;
 };
@@ -64,7 +64,7 @@ struct store {
     struct loop_worker *worker;
     struct checkpoint checkpoint;
     struct loop_event *checkpoint_timer;
-    uint64_t checkpointed; /* mark of the journal at the last freeze */
+    uint64_t checkpointed;   /* mark of the journal at the last freeze */
     struct engine_stat stat; /* of the base, as of the last checkpoint */
     struct store_facts facts;
     uint64_t last_stamp;

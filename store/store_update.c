@@ -103,8 +103,7 @@ static void batch_durable(void *cookie, int error)
 /* With wait_durable failures take their turn too, so that answers come in order. */
 static void tell_all(struct store *s, struct batch *first)
 {
-    bool wait = s->options.wait_durable && s->journal &&
-                s->options.durability == DURABILITY_COMMIT;
+    bool wait = s->options.wait_durable && s->journal && s->options.durability == DURABILITY_COMMIT;
     for (struct batch *b = first, *next; b; b = next) {
         next = b->next;
         if (wait)

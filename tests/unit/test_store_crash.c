@@ -98,9 +98,9 @@ static void random_key(struct crash *c, struct key *key)
 
 static void random_update(struct crash *c, unsigned i)
 {
-    static const uint8_t kinds[] = {UPDATE_SET,    UPDATE_SET,   UPDATE_SET,       UPDATE_KILL,
+    static const uint8_t kinds[] = {UPDATE_SET,    UPDATE_SET,    UPDATE_SET,       UPDATE_KILL,
                                     UPDATE_APPEND, UPDATE_APPEND, UPDATE_INCREMENT, UPDATE_MOVE,
-                                    UPDATE_ZKILL,  UPDATE_MKDIR, UPDATE_MKDIR};
+                                    UPDATE_ZKILL,  UPDATE_MKDIR,  UPDATE_MKDIR};
     struct update *u = &c->updates[i];
     random_key(c, &c->keys[i]);
     *u = (struct update){.kind = kinds[below(c, sizeof(kinds))], .key = key_slice(&c->keys[i])};
@@ -212,7 +212,8 @@ static void run(uint64_t seed, enum durability durability)
 Test(store_crash, random)
 {
     const char *seeds = getenv("CRASH_SEEDS"), *first = getenv("CRASH_SEED");
-    uint64_t from = first ? strtoull(first, NULL, 10) : 1, n = seeds ? strtoull(seeds, NULL, 10) : 60;
+    uint64_t from = first ? strtoull(first, NULL, 10) : 1,
+             n = seeds ? strtoull(seeds, NULL, 10) : 60;
     for (uint64_t seed = from; seed < from + n; seed++) {
         if (seeds)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);

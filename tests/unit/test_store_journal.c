@@ -33,8 +33,8 @@ static void set_up(struct world *w)
     w->engine = engine_mem_new(1u << 30);
     engine_mem_keep(w->engine);
     engine_mem_gate(w->engine, disk_gate, w->disk);
-    w->options = (struct store_options){
-        .io = disk_io(w->disk), .directory = "db", .segment_bytes = 72000};
+    w->options =
+        (struct store_options){.io = disk_io(w->disk), .directory = "db", .segment_bytes = 72000};
 }
 
 static int open_store(struct world *w)
