@@ -54,7 +54,7 @@ static void set_size(struct stat *st, uint64_t size)
 void attr_of_node(struct fs *fs, struct inode *in, const struct node *node, struct stat *st)
 {
     set_common(fs, in, st);
-    in->stamp = node->stamp;
+    pages_tell(in, node);
     if (inode_is_dir(in)) {
         /* Of two times that it was told, the newer is right. */
         if (node->changed > in->changed)

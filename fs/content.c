@@ -9,7 +9,8 @@ bool content_pending(const struct inode *in)
 
 bool content_unsent(const struct inode *in)
 {
-    return in->flushing || content_pending(in);
+    in = inode_current(in);
+    return in && (in->flushing || content_pending(in));
 }
 
 bool content_shown_to(const struct inode *in, uint64_t handle)

@@ -330,7 +330,7 @@ void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct inode *in = inode_by_id(fs, ino);
 
     listing_free(listing_of(fi));
-    inode_count_opens(in, -1);
+    inode_count_opens(in, fi->fh, -1);
     fuse_reply_err(req, 0);
     inode_release(fs, in);
 }

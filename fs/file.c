@@ -7,23 +7,11 @@
 
 /* ---- open ---- */
 
-/*
- * No handle uses the kernel's page cache: it knows one size of a file for all handles and moves it
- * with each write, before the bytes are anywhere. So a read beside a write could end in NULs, or
- * show what was not sent. A READ is one value, old or new; the cache answers it.
- */
-static void set_mode(struct fs *fs, struct fuse_file_info *fi)
-{
-    fi->fh = ++fs->next_handle;
-    fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
-    fi->direct_io = true;
-}
-
-static void open_finish(struct op *op)
+static void open_finish(struct op *op, const struct node *node, uint64_t until)
 {
     struct inode *in = op->in;
 
-    set_mode(op->fs, &op->fi);
+    pages_open(op->fs, in, node, until, &op->fi);
     if (op->fi.flags & O_TRUNC) {
         buf_clear(&in->tail);
         in->have = true;
@@ -37,22 +25,22 @@ static void open_done(void *cookie, int error, const struct node *node, uint64_t
 {
     struct op *op = cookie;
 
-    (void)until;
     op->call = NULL;
     if (error || !attr_matches(op->in, node)) {
         op_error(op, error ? error : ECP_ESTALE);
         return;
     }
-    op->in->stamp = node->stamp;
-    open_finish(op);
+    pages_seen(op->in, node->stamp);
+    open_finish(op, node, until);
 }
 
 static void open_ask(void *cookie, int error)
 {
     struct op *op = cookie;
+    uint32_t max_value = pages_write(op->fi.flags) ? 0 : VALUE_MAX_LEN;
 
     (void)error; /* it was its writer's; what is there now is asked for */
-    op->call = cache_node(op->fs->cache, key_slice(&op->in->key), 0, open_done, op);
+    op->call = cache_node(op->fs->cache, key_slice(&op->in->key), max_value, open_done, op);
 }
 
 static void open_loaded(void *cookie, int error)
@@ -60,20 +48,21 @@ static void open_loaded(void *cookie, int error)
     if (error)
         op_error(cookie, ECP_ESTALE);
     else
-        open_finish(cookie);
+        open_finish(cookie, NULL, 0);
 }
 
 static bool open_now(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
     struct node node;
     uint64_t until;
+    uint32_t max_value = pages_write(fi->flags) ? 0 : VALUE_MAX_LEN;
 
     if (content_unsent(in) || in->leaving || (fi->flags & O_TRUNC) ||
-        !cache_node_now(in->fs->cache, key_slice(&in->key), 0, &node, &until) ||
+        !cache_node_now(in->fs->cache, key_slice(&in->key), max_value, &node, &until) ||
         !attr_matches(in, &node))
         return false;
-    in->stamp = node.stamp;
-    set_mode(in->fs, fi);
+    pages_seen(in, node.stamp);
+    pages_open(in->fs, in, &node, until, fi);
     reply_opened(req, in, fi);
     return true;
 }
@@ -84,6 +73,10 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct inode *in = inode_by_id(fs, ino);
     struct op *op;
 
+    if (pages_write(fi->flags) && !in->gone && pages_refuse(in)) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
     if (!in->gone && !inode_is_local(in) && open_now(req, in, fi))
         return;
     op = op_new(fs, req, in);
@@ -93,7 +86,7 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     else if (in->kind == INODE_CONTROL_FILE)
         control_open(op);
     else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
-        open_finish(op); /* what was written before is never seen */
+        open_finish(op, NULL, 0); /* what was written before is never seen */
     else if (in->leaving)
         op_load(op, in, open_loaded); /* it may be gone when this handle reads */
     else
@@ -112,6 +105,16 @@ static void create_answer(struct op *op, struct inode *in, const struct node *no
     op->then ? op->then(op) : op_created(op, in, &op->st);
 }
 
+/* For a handle that may write. */
+static struct inode *create_inode(struct op *op)
+{
+    struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
+
+    if (in && in->cached)
+        kernel_retire(in);
+    return inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
+}
+
 static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
@@ -120,8 +123,7 @@ static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
     if (error)
         op_error(op, error);
     else
-        create_answer(op, inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0)),
-                      &node);
+        create_answer(op, create_inode(op), &node);
 }
 
 /* The directory must be there and the name free, although the value is sent only later. */
@@ -138,7 +140,7 @@ static void create_checked(void *cookie, int error, const struct node *node, uin
         op_error(op, error);
         return;
     }
-    in = inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
+    in = create_inode(op);
     if ((node->flags & NODE_VALUE) && !(op->fi.flags & O_TRUNC)) {
         create_answer(op, in, node); /* another was faster */
         return;
@@ -187,7 +189,7 @@ void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
     (void)mode;
     op->fi = *fi;
-    set_mode(fs, &op->fi);
+    pages_open(fs, NULL, NULL, 0, &op->fi);
     create(op, name);
 }
 
@@ -271,6 +273,8 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         control_read(req, fi, size, off);
     } else if (in->gone || content_shown_to(in, fi->fh)) {
         reply_part(req, buf_slice(&in->data), (uint64_t)off, size);
+    } else if (pages_read(req, in, fi->fh, (uint64_t)off, size)) {
+        return;
     } else if (!content_unsent(in) &&
                cache_node_now(fs->cache, key_slice(&in->key), VALUE_MAX_LEN, &node, &until) &&
                attr_matches(in, &node)) {
@@ -376,7 +380,7 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (in->kind == INODE_CONTROL_FILE)
         control_release(fi);
-    inode_count_opens(in, -1);
+    inode_count_opens(in, fi->fh, -1);
     fuse_reply_err(req, 0);
     inode_release(fs, in);
 }

@@ -225,7 +225,7 @@ void content_flush(struct fs *fs, struct inode *in, inode_done_fn *done, void *c
 {
     struct inode_waiter *w;
 
-    if (!content_unsent(in)) {
+    if (in->retired || !content_unsent(in)) {
         done(cookie, 0);
         return;
     }
@@ -243,6 +243,7 @@ void content_touched(struct fs *fs, struct inode *in)
     uint64_t now = loop_wall(fs->loop);
 
     in->writes++;
+    pages_changed(in);
     in->written = now > in->written ? now : in->written + 1;
     flush_later(in);
 }

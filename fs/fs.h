@@ -41,8 +41,8 @@ struct inode_waiter {
 
 /*
  * Known to the kernel (nlookup > 0), open, or holding something not yet sent; freed when none
- * holds. At most one inode that is not `gone` has a given identity (kind, key, text). A node that
- * turns from file to directory gets another inode, the old one answers ESTALE.
+ * holds. At most one inode that is not `gone` or `retired` has a given identity (kind, key, text).
+ * A node that turns from file to directory gets another inode, the old one answers ESTALE.
  *
  * What is not yet sent is shown to the handle that wrote it and to nobody else.
  */
@@ -55,8 +55,11 @@ struct inode {
         text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name */
     uint64_t nlookup; /* references the kernel holds */
     unsigned opens;   /* handles */
+    unsigned writers; /* of them, those open for writing */
+    unsigned cached;  /* those that read through the kernel's page cache: at most one */
     unsigned pins;    /* operations that will come back to it */
     bool gone;        /* removed or replaced through this mount: out of the identity table */
+    bool retired;     /* another inode stands for the same now: out of it, too */
     bool made;        /* INODE_MORE: made by mkdir here, exists although nothing is below */
     bool fresh;       /* created here, first value not yet sent */
     bool have;        /* data holds the whole content */
@@ -73,14 +76,18 @@ struct inode {
     uint64_t named;   /* the same for its name, if no epoch began since */
     uint64_t epoch;   /* fs->epoch when the name was given out */
     unsigned leaving; /* operations that remove or replace it */
-    struct buf data;  /* content as the file shows it */
-    struct buf tail;  /* appended, not yet sent */
+    uint64_t moved;   /* loop_now() when content was last seen to change; 0: never looked at */
+    struct buf shown; /* while cached: what the page cache is filled with, as the file shows it */
+    uint64_t shown_stamp; /* of what is in the page cache, also later; 0: not known */
+    struct buf data;      /* content as the file shows it */
+    struct buf tail;      /* appended, not yet sent */
     struct loop_event *timer;
     STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
     LIST_HEAD(, load) loads;             /* content being fetched */
     struct inode *next_id, *next_name;   /* hash chains */
     LIST_ENTRY(inode) local;             /* in fs->locals when fresh, scratch or made */
     bool is_local;
+    LIST_ENTRY(inode) retired_link; /* in fs->retired */
 };
 
 #define HANDLES UINT64_MAX
@@ -102,6 +109,7 @@ struct fs {
     size_t buckets, inodes;
     uint64_t next_id, next_handle;
     LIST_HEAD(, inode) locals;
+    LIST_HEAD(, inode) retired;
     LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
     size_t own_recalls;                    /* among them, of changes made here */
     struct buf name, out;                  /* for the length of a turn */
@@ -123,6 +131,11 @@ struct inode *inode_get(struct fs *fs, enum inode_kind kind, struct slice key, s
 void inode_release(struct fs *fs, struct inode *in);
 /* Takes it out of the identity table: what it stood for was removed or replaced. */
 void inode_set_gone(struct fs *fs, struct inode *in);
+/* Leaves it to the handles it has: from now on another inode stands for the same. */
+void inode_retire(struct fs *fs, struct inode *in);
+/* The one that stands for it now, which may be NULL when it is retired. */
+struct inode *inode_current(const struct inode *in);
+bool inode_retired_lately(const struct inode *in);
 /* Gives it another identity (rename); an inode that has that identity already becomes gone. */
 void inode_rekey(struct fs *fs, struct inode *in, enum inode_kind kind, struct slice key,
                  struct slice text);
@@ -135,7 +148,7 @@ bool inode_is_dir(const struct inode *in);
 bool inode_is_local(const struct inode *in);
 /* The kernel took or gave back references, a handle was opened (1) or released (-1). */
 void inode_count_lookups(struct inode *in, int64_t n);
-void inode_count_opens(struct inode *in, int n);
+void inode_count_opens(struct inode *in, uint64_t handle, int n);
 
 /* ---- attr.c: what stat shows ---- */
 /* Whether the node, as the other side reports it, is what this inode stands for. */
@@ -147,6 +160,38 @@ void attr_of_local(struct fs *fs, const struct inode *in, struct stat *st);
 /* The listing changed in a way that only this mount shows. */
 void attr_listing_changed(struct fs *fs, struct slice dir);
 uint64_t attr_size(const struct fs *fs, uint64_t value_len);
+
+/* ---- pages.c: files in the kernel's page cache ---- */
+/*
+ * The kernel has one size of a file for all handles, and a read takes first the attributes, then
+ * the page, then the size. So one handle of what was quiet for a while is cached; its pages are
+ * filled with what the attributes told last are of; and with the first change the inode is left to
+ * it alone (retired): no others' attributes or writes move the size.
+ */
+/* Whether a handle opened with these flags may change the content. */
+bool pages_write(int flags);
+/* Content was seen to change. */
+void pages_changed(struct inode *in);
+/* The node's stamp is this now. */
+void pages_seen(struct inode *in, uint64_t stamp);
+/* It did not change for a while. */
+bool pages_quiet(const struct inode *in);
+/* The max_value with which the inode's node is asked for to be told. */
+uint32_t pages_max_value(const struct inode *in);
+/* Chooses how a new handle reads. node: with its value, if that is known; in and node may be NULL:
+ * not looked at. */
+void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64_t until,
+                struct fuse_file_info *fi);
+/* Content may have changed: leaves the inode to a handle that is cached. True: there was one. */
+bool pages_leave(struct inode *in);
+/* A handle may not write here, but at what a new look-up of the name finds: answer ESTALE. */
+bool pages_refuse(struct inode *in);
+/* The kernel has a handle more or less. */
+void pages_count(struct inode *in, uint64_t handle, int n);
+/* Answers a READ that fills pages; false: it is to be asked for. Never waits: pages are locked. */
+bool pages_read(fuse_req_t req, struct inode *in, uint64_t handle, uint64_t offset, size_t size);
+/* The node's attributes are told now: pages are filled with what they are of. */
+void pages_tell(struct inode *in, const struct node *node);
 
 /* ---- content.c: what is written and not yet sent ---- */
 /* Calls done when all that was written is applied; at once (still from the loop's turn) when
@@ -207,7 +252,8 @@ struct op {
     uint64_t stamp;
 };
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);
-/* content_flush and content_load, given up when the operation is; step gets the operation. */
+/* content_flush (of the inode that stands for it now) and content_load, given up when the operation
+ * is; step gets the operation. */
 void op_flush(struct op *op, struct inode *in, inode_done_fn *step);
 void op_load(struct op *op, struct inode *in, inode_done_fn *step);
 /* Before in (may be NULL) goes: handles that are open keep the bytes. */
@@ -253,6 +299,8 @@ void kernel_begin(struct fs *fs);
 void kernel_changing(struct fs *fs, const struct update *u);
 /* Whether changes made here are still to be told to the kernel. */
 bool kernel_unsettled(const struct fs *fs);
+/* inode_retire, and the kernel looks its name up again. */
+void kernel_retire(struct inode *in);
 /* From now on the kernel keeps nothing. Before the end of the session. */
 void kernel_end(struct fs *fs);
 void kernel_free(struct fs *fs);

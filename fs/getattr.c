@@ -52,7 +52,8 @@ static void getattr_ask(void *cookie, int error)
         in->opens ? getattr_local(op) : op_error(op, ECP_ESTALE);
         return;
     }
-    op->call = cache_node(op->fs->cache, key_slice(&in->key), 0, getattr_done, op);
+    op->call =
+        cache_node(op->fs->cache, key_slice(&in->key), pages_max_value(in), getattr_done, op);
     if (in == op->fs->root)
         op->watch = loop_timer(op->fs->loop, cache_connected(op->fs->cache) ? LOOP_SEC : 0,
                                root_anyway, op);
@@ -87,7 +88,8 @@ void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         reply_attr(req, in, &st, 0);
     } else if (content_unsent(in)) {
         op_flush(op_new(fs, req, in), in, getattr_ask);
-    } else if (!in->gone && cache_node_now(fs->cache, key_slice(&in->key), 0, &node, &until) &&
+    } else if (!in->gone &&
+               cache_node_now(fs->cache, key_slice(&in->key), pages_max_value(in), &node, &until) &&
                attr_matches(in, &node)) {
         attr_of_node(fs, in, &node, &st);
         reply_attr(req, in, &st, until);
@@ -173,6 +175,8 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     op->offset = (uint64_t)attr->st_size;
     if (err) {
         op_errno(op, err);
+    } else if ((to_set & FUSE_SET_ATTR_SIZE) && !in->gone && pages_refuse(in)) {
+        op_errno(op, ESTALE);
     } else if (to_set & FUSE_SET_ATTR_SIZE) {
         if (op->offset == 0) {
             buf_clear(&in->tail);

@@ -32,8 +32,9 @@ void inode_count_lookups(struct inode *in, int64_t n)
     in->fs->lookups += (uint64_t)n;
 }
 
-void inode_count_opens(struct inode *in, int n)
+void inode_count_opens(struct inode *in, uint64_t handle, int n)
 {
+    pages_count(in, handle, n);
     in->opens += (unsigned)n;
     in->fs->handles += (uint64_t)(int64_t)n;
 }
@@ -63,6 +64,12 @@ static void link_name(struct fs *fs, struct inode *in)
     *slot = in;
 }
 
+/* By what it stands for. */
+static bool is_found(const struct inode *in)
+{
+    return !in->gone && !in->retired;
+}
+
 static void unlink_name(struct fs *fs, struct inode *in)
 {
     struct inode **p = name_slot(fs, in);
@@ -84,7 +91,7 @@ static void grow(struct fs *fs)
         for (struct inode *in = old[i], *next; in; in = next) {
             next = in->next_id;
             link_id(fs, in);
-            if (!in->gone)
+            if (is_found(in))
                 link_name(fs, in);
         }
     }
@@ -118,6 +125,7 @@ void inode_table_init(struct fs *fs)
     fs->next_id = FUSE_ROOT_ID;
     LIST_INIT(&fs->locals);
     LIST_INIT(&fs->recalls);
+    LIST_INIT(&fs->retired);
     fs->root = inode_new(fs, INODE_DIR, slice_of(NULL, 0), slice_of(NULL, 0));
     inode_count_lookups(fs->root, 1);
 }
@@ -129,13 +137,16 @@ static void inode_free(struct fs *fs, struct inode *in)
     while (*p != in)
         p = &(*p)->next_id;
     *p = in->next_id;
-    if (!in->gone)
+    if (is_found(in))
         unlink_name(fs, in);
+    if (in->retired)
+        LIST_REMOVE(in, retired_link);
     inode_set_local(fs, in, false);
     loop_cancel(fs->loop, in->timer);
     buf_free(&in->text);
     buf_free(&in->data);
     buf_free(&in->tail);
+    buf_free(&in->shown);
     free(in);
     fs->inodes--;
 }
@@ -197,11 +208,56 @@ void inode_set_local(struct fs *fs, struct inode *in, bool local)
     in->is_local = local;
 }
 
+static bool same_identity(const struct inode *a, const struct inode *b)
+{
+    return a->kind == b->kind && slice_equal(key_slice(&a->key), key_slice(&b->key)) &&
+           slice_equal(buf_slice(&a->text), buf_slice(&b->text));
+}
+
+void inode_retire(struct fs *fs, struct inode *in)
+{
+    unlink_name(fs, in);
+    in->retired = true;
+    LIST_INSERT_HEAD(&fs->retired, in, retired_link);
+}
+
+struct inode *inode_current(const struct inode *in)
+{
+    return in->retired ? inode_find(in->fs, in->kind, key_slice(&in->key), buf_slice(&in->text))
+                       : (struct inode *)in;
+}
+
+bool inode_retired_lately(const struct inode *in)
+{
+    struct inode *old;
+
+    LIST_FOREACH (old, &in->fs->retired, retired_link) {
+        if (same_identity(old, in) && !pages_quiet(old))
+            return true;
+    }
+    return false;
+}
+
+/* Handles on what it was before keep the bytes, too. */
+static void retired_gone(struct fs *fs, const struct inode *in)
+{
+    struct inode *old;
+
+    LIST_FOREACH (old, &fs->retired, retired_link) {
+        if (old == in || old->gone || !same_identity(old, in) || !(in->have || old->cached))
+            continue;
+        buf_append_slice(&old->data, buf_slice(in->have ? &in->data : &old->shown));
+        old->have = old->gone = true;
+    }
+}
+
 void inode_set_gone(struct fs *fs, struct inode *in)
 {
     if (in->gone)
         return;
-    unlink_name(fs, in);
+    if (is_found(in))
+        unlink_name(fs, in);
+    retired_gone(fs, in);
     in->gone = true;
     in->made = false;
     inode_set_local(fs, in, false);
@@ -210,7 +266,7 @@ void inode_set_gone(struct fs *fs, struct inode *in)
 void inode_rekey(struct fs *fs, struct inode *in, enum inode_kind kind, struct slice key,
                  struct slice text)
 {
-    struct inode *there = inode_find(fs, kind, key, text);
+    struct inode *there = in->retired ? NULL : inode_find(fs, kind, key, text);
 
     if (there == in || in->gone)
         return;
@@ -218,12 +274,14 @@ void inode_rekey(struct fs *fs, struct inode *in, enum inode_kind kind, struct s
         inode_set_gone(fs, there);
         inode_release(fs, there);
     }
-    unlink_name(fs, in);
+    if (is_found(in))
+        unlink_name(fs, in);
     in->kind = kind;
     key_copy(&in->key, key);
     buf_clear(&in->text);
     buf_append_slice(&in->text, text);
-    link_name(fs, in);
+    if (is_found(in))
+        link_name(fs, in);
 }
 
 void inode_move_tree(struct fs *fs, struct slice from, struct slice to)

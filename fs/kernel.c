@@ -41,7 +41,7 @@ double kernel_keeps(struct inode *in, uint64_t until)
     if (until == 0 || in->fs->ending || content_unsent(in) || in->gone)
         return 0;
     now = loop_now(in->fs->loop);
-    if (until <= now)
+    if (until <= now || in->retired)
         return 0;
     if (until > in->until)
         in->until = until;
@@ -104,7 +104,12 @@ static bool tell(struct recall *r, struct inode *in)
 
 static void recall_inode(struct recall *r, struct inode *in)
 {
-    if (tell(r, in))
+    bool told = tell(r, in);
+
+    pages_changed(in);
+    if (r->serial && pages_leave(in))
+        r->named = true;
+    if (told)
         return;
     if (r->count == r->cap) {
         r->cap = r->cap ? 2 * r->cap : 8;
@@ -258,12 +263,25 @@ static bool lost(void *cookie)
     bool all = true;
 
     for (size_t i = 0; i < fs->buckets; i++) {
-        for (struct inode *in = fs->by_id[i]; in; in = in->next_id)
+        for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
             all &= tell(&r, in);
+            r.named |= pages_leave(in);
+        }
     }
     if (r.named)
         epoch_begin(fs);
     return all;
+}
+
+void kernel_retire(struct inode *in)
+{
+    struct fs *fs = in->fs;
+    struct recall r = {.fs = fs};
+
+    pages_changed(in);
+    tell(&r, in);
+    inode_retire(fs, in);
+    epoch_begin(fs);
 }
 
 bool kernel_unsettled(const struct fs *fs)

@@ -62,6 +62,10 @@ static void waited(void *cookie, int error)
 
 void op_flush(struct op *op, struct inode *in, inode_done_fn *step)
 {
+    struct inode *current = inode_current(in);
+
+    if (current)
+        in = current;
     wait_for(op, in, step);
     content_flush(op->fs, in, waited, op);
 }
@@ -212,10 +216,10 @@ void op_created(struct op *op, struct inode *in, const struct stat *st)
 
     fuse_req_interrupt_func(op->req, NULL, NULL);
     inode_count_lookups(in, 1);
-    inode_count_opens(in, 1);
+    inode_count_opens(in, op->fi.fh, 1);
     if (fuse_reply_create(op->req, &e, &op->fi) != 0) {
         inode_count_lookups(in, -1);
-        inode_count_opens(in, -1);
+        inode_count_opens(in, op->fi.fh, -1);
     }
     in->pins++;
     op_free(op);

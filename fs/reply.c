@@ -27,10 +27,10 @@ bool reply_opened(fuse_req_t req, struct inode *in, const struct fuse_file_info 
 {
     bool taken;
 
-    inode_count_opens(in, 1);
+    inode_count_opens(in, fi->fh, 1);
     taken = fuse_reply_open(req, fi) == 0;
     if (!taken)
-        inode_count_opens(in, -1);
+        inode_count_opens(in, fi->fh, -1);
     return taken;
 }
 

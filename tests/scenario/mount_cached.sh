@@ -4,6 +4,7 @@
 LIMIT=180
 . "$(dirname "$0")/lib.sh"
 need_fuse
+command -v python3 >/dev/null || skip "no python3"
 
 # A lease so long that no keepalive comes between.
 start_ecpd --lease 300
@@ -46,6 +47,69 @@ before=$(figure requests)
 for i in 1 2 3 4 5 6 7 8 9 10; do [ -f "$mnt/FLAT/9" ] || fail "not there"; done
 grown=$(($(figure requests) - before))
 [ $grown -lt 10 ] || fail "ten looks at a file made $grown requests"
+
+# A file that nobody writes is read from the page cache: by a handle, and when it is opened again. A
+# change ends that, and so does a handle that may write.
+cat >"$dir/pages.py" <<'END'
+import mmap, os, subprocess, sys, time
+path, stats, reference = sys.argv[1:]
+def figure():
+    with open(stats) as f:
+        return int(dict(line.split() for line in f)["requests"])
+def asked(what):
+    before = figure()
+    for i in range(50):
+        what()
+    return figure() - before
+def until_cached():
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        handle = os.open(path, os.O_RDONLY)
+        os.pread(handle, 9000, 0)
+        if asked(lambda: os.pread(handle, 9000, 0)) < 25:
+            return handle
+        os.close(handle)
+        time.sleep(0.1)
+    sys.exit("a file that nobody writes is not cached")
+def expect(value):
+    seen = os.pread(handle, 9000, 0)
+    if seen != value:
+        sys.exit("%r instead of %r" % (seen, value))
+    with open(path, "rb") as f:
+        if f.read() != value:
+            sys.exit("another value for another handle")
+    if os.fstat(handle).st_size != len(value):
+        sys.exit("another size")
+handle = until_cached()
+expect(b"value 7")
+with mmap.mmap(handle, 0, prot=mmap.PROT_READ) as shared:
+    if shared[:] != b"value 7":
+        sys.exit("mapped")
+subprocess.run(["ecp", "set", reference, "changed elsewhere"], check=True)
+expect(b"changed elsewhere")
+os.close(handle)
+handle = until_cached()
+for value in b"x", b"longer than before, by far", b"":
+    with open(path, "wb") as f:
+        f.write(value)
+    expect(value)
+with open(path, "ab") as f:
+    for i in range(1, 30):
+        f.write(b"line\n")
+        f.flush()
+        expect(b"line\n" * i)
+os.close(handle)
+handle = until_cached()
+os.truncate(path, 3)
+expect(b"lin")
+os.close(handle)
+handle = until_cached()
+os.unlink(path)
+if os.pread(handle, 9000, 0) != b"lin" or os.fstat(handle).st_size != 3:
+    sys.exit("a removed file keeps its bytes for its handle")
+END
+assert_ok "the page cache" python3 "$dir/pages.py" "$mnt/FLAT/7" "$mnt/.ecp/stats" '^FLAT(7)'
+printf 'value 7' >"$mnt/FLAT/7" || fail "write"
 
 # A first walk: far fewer questions than directories.
 mount_ecpfs fresh

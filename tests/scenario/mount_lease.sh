@@ -210,6 +210,71 @@ sys.exit("%d old answers" % old if old else 0)
 END
 tests=$((tests + 1))
 
+# Handles that were opened while all was quiet, and writers of both mounts: each read is one value,
+# never a mixture, never filled up with NULs, and a log never grows shorter.
+mkdir "$a/HELD" || fail mkdir
+timeout 120 python3 - "$a" "$b" <<'END' || fail "reads beside writes"
+import os, random, sys, time
+mounts, names = sys.argv[1:], ("log", "value")
+def path(mount, name):
+    return os.path.join(mount, "HELD", name)
+def figure(mount):
+    with open(mount + "/.ecp/stats") as f:
+        return int(dict(line.split() for line in f)["requests"])
+def cached(mount, name):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        handle = os.open(path(mount, name), os.O_RDONLY)
+        before = figure(mount)
+        for i in range(50):
+            os.pread(handle, 100, 0)
+        if figure(mount) - before < 25:
+            return handle
+        os.close(handle)
+        time.sleep(0.1)
+    sys.exit("not cached")
+def wrong(name, value):
+    if b"\0" in value:
+        return "NULs"
+    if name == "log":
+        return value[-1:] != b"\n" and "half a line"
+    length, _, rest = value.partition(b":")
+    return value and int(length or -1) != len(rest) and "half a value"
+def read(mount, name, handle, end):
+    last, count = 0, 0
+    while time.monotonic() < end:
+        value = os.pread(handle, 1 << 20, 0)
+        what = wrong(name, value) or (name == "log" and len(value) < last and "shorter")
+        if what:
+            print("%s: %s, %d bytes: %r" % (name, what, len(value), value[-60:]), flush=True)
+            return 1
+        last, count = len(value), count + 1
+    return count == 0
+def write(mount, name, end):
+    while time.monotonic() < end:
+        n = random.randrange(9000)
+        flags = os.O_APPEND if name == "log" else os.O_TRUNC
+        handle = os.open(path(mount, name), os.O_WRONLY | flags)
+        os.write(handle, b"%d:" % n + b"x" * n if name == "value" else b"x" * (n % 40) + b"\n")
+        os.close(handle)
+for name in names:
+    with open(path(mounts[0], name), "wb") as f:
+        f.write(b"0:\n" if name == "log" else b"0:")
+handles = [(m, n, cached(m, n)) for m in mounts for n in names]
+end, pids = time.monotonic() + 5, []
+for work in [(read, h) for h in handles] + [(write, h[:2]) for h in handles]:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = work[0](*work[1], end)
+        finally:
+            os._exit(status or 0)
+    pids.append(pid)
+sys.exit(any([os.waitpid(pid, 0)[1] for pid in pids]))
+END
+tests=$((tests + 1))
+
 # What was written and not closed is not shown to others before it is applied, and then to all.
 exec 3>"$a/D/open" || fail open
 echo hi >&3
