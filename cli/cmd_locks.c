@@ -6,8 +6,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define TRIES 5
+#define PAUSE (10 * LOOP_MS)
+
 struct listing {
     struct cli *cli;
+    struct key under;
+    int tries;
     bool json;
     int error;
     struct buf out;
@@ -39,7 +44,7 @@ static void put_time(struct buf *out, uint64_t ns)
 
 static const char *state_of(const struct call_lock_row *row)
 {
-    return !row->waiting ? "held" : row->deadlocked ? "deadlock" : "waits";
+    return row->kept ? "kept" : !row->waiting ? "held" : row->deadlocked ? "deadlock" : "waits";
 }
 
 static void put_row(struct listing *l, const struct call_lock_row *row)
@@ -77,9 +82,31 @@ static void put_json(struct listing *l, const struct call_lock_row *row, bool fi
     free(ref);
 }
 
+static call_locks_fn on_locks;
+
+static void ask(void *cookie)
+{
+    struct listing *l = cookie;
+    call_lock_list(l->cli->client, key_slice(&l->under), 0, on_locks, l);
+}
+
+/* The sessions are asked which of the locks that they keep are used: what they say comes soon. */
+static bool ask_again(struct listing *l, const struct call_locks *locks)
+{
+    for (size_t i = 0; i < locks->count && l->tries < TRIES; i++)
+        if (locks->rows[i].kept) {
+            l->tries++;
+            loop_timer(l->cli->loop, PAUSE, ask, l);
+            return true;
+        }
+    return false;
+}
+
 static void on_locks(void *cookie, int error, const struct call_locks *locks)
 {
     struct listing *l = cookie;
+    if (!error && ask_again(l, locks))
+        return;
     l->error = error;
     if (!error && l->json)
         buf_printf(&l->out, "{\"more\":%s,\"locks\":[", locks->more ? "true" : "false");
@@ -113,7 +140,8 @@ int cmd_locks(struct cli *cli, int argc, char **argv)
         return code;
     if ((code = session_open(cli)))
         return code;
-    call_lock_list(cli->client, key_slice(&target.key), 0, on_locks, &l);
+    l.under = target.key;
+    ask(&l);
     session_wait(cli);
     if (l.error)
         code = session_error(cli, slice_of(NULL, 0), l.error, NULL);

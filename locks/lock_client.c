@@ -355,6 +355,17 @@ static struct kept *idle_for(struct lock_client *c, uint64_t owner, struct slice
     return found;
 }
 
+/* Parts of it get modes of their own: from now on the server alone knows. */
+static void unkeep(struct lock_client *c, uint64_t owner, struct slice name)
+{
+    struct kept *k = kept_find(c, owner, name);
+
+    if (!k || k->is_idle)
+        return;
+    k->label->plain = true;
+    kept_drop(c, k);
+}
+
 /* What is idle in another mode would only be recalled. */
 static void give_back_idle(struct lock_client *c, struct slice name)
 {
@@ -408,8 +419,11 @@ struct lock_call *lock_client_lock(struct lock_client *c, const struct call_lock
         granted_here(call, k->stamp);
         return call;
     }
-    for (size_t i = 0; i < args->count; i++)
+    for (size_t i = 0; i < args->count; i++) {
         give_back_idle(c, args->items[i].name);
+        if (!call->keepable)
+            unkeep(c, args->who.owner, args->items[i].name);
+    }
     label_clear(c, call->owner);
     asked.replace = false;
     asked.delegable = call->keepable;
@@ -546,7 +560,9 @@ void lock_client_unlock(struct lock_client *c, uint64_t owner, const struct call
         unlock_one(c, k, done, cookie);
         return;
     }
-    o->plain = true; /* a part of a kept lock may be what goes */
+    o->plain = true;
+    for (size_t i = 0; i < count; i++)
+        unkeep(c, owner, items[i].name);
     c->up.unlock(c->up.cookie, owner, items, count, done, cookie);
 }
 
@@ -570,6 +586,8 @@ void lock_client_said(struct lock_client *c, bool lost, uint64_t owner, struct s
             k->wanted = true;
             c->up.kept(c->up.cookie, owner, name);
         }
+    } else if (used) {
+        c->up.kept(c->up.cookie, owner, name);
     }
 }
 

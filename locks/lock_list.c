@@ -31,6 +31,7 @@ static bool list_entry(const struct listing *l, struct lock_entry *e)
     if (!slice_has_prefix(key_slice(&name), l->under))
         return true;
     row = row_of(e->owner, &name, e->since);
+    row.delegable = e->delegable;
     RB_FOREACH(r, lock_range_tree, &e->ranges)
     {
         row.mode = r->mode;

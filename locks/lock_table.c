@@ -153,6 +153,25 @@ static void recall_all(struct lock_table *t, struct lock_request *r)
     }
 }
 
+void lock_recall_below(struct lock_table *t, struct slice under)
+{
+    struct lock_session *s;
+    struct lock_owner *o;
+    struct lock_entry *e;
+    struct key name;
+
+    LIST_FOREACH (s, &t->sessions, all)
+        LIST_FOREACH (o, &s->owners, of_session)
+            LIST_FOREACH (e, &o->entries, of_owner) {
+                lock_name_key(e->name, &name);
+                if (!e->delegable || e->recalled || !slice_has_prefix(key_slice(&name), under))
+                    continue;
+                e->recalled = true;
+                t->stats.recalls++;
+                event_add(t, LOCK_EVENT_RECALL, o)->name = name;
+            }
+}
+
 /* ---- Looking again ---- */
 
 static void request_end(struct lock_table *t, struct lock_request *r, enum lock_event_kind kind)

@@ -139,6 +139,9 @@ struct lock_event {
 };
 bool lock_next_event(struct lock_table *table, struct lock_event *event);
 
+/* Recalls all that may be idle, at or below a name: who lists wants to know. */
+void lock_recall_below(struct lock_table *table, struct slice under);
+
 /* For listings: each lock held and each item waiting on names at or below `under`. */
 struct lock_row {
     struct slice name, text;
@@ -147,6 +150,7 @@ struct lock_row {
     enum lock_mode mode;
     uint32_t count; /* of a counted lock, in this mode; else 1 */
     bool counted, waiting, deadlocked;
+    bool delegable; /* its session may keep it idle */
     uint64_t start, end;
 };
 /* Waiting ones in the order of their arrival after all that are held. each returns false to end. */

@@ -212,6 +212,7 @@ struct call_lock_row {
     uint64_t session, owner, since; /* since: ns since the epoch */
     uint32_t count;
     bool exclusive, counted, waiting, deadlocked;
+    bool kept; /* by its session, maybe for nobody */
     uint64_t start, end; /* end UINT64_MAX: without end */
 };
 struct call_locks {

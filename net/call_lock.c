@@ -174,6 +174,7 @@ static int rows_of(struct slice payload, struct call_locks *locks, struct call_l
                                    .counted = m.flags & MSG_LOCK_ROW_COUNTED,
                                    .waiting = m.flags & MSG_LOCK_ROW_WAITING,
                                    .deadlocked = m.flags & MSG_LOCK_ROW_DEADLOCKED,
+                                   .kept = m.flags & MSG_LOCK_ROW_DELEGABLE,
                                    .start = m.start,
                                    .end = m.end};
     }

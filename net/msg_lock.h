@@ -93,7 +93,8 @@ enum msg_lock_row_flags {
     MSG_LOCK_ROW_COUNTED = 2,
     MSG_LOCK_ROW_WAITING = 4,
     MSG_LOCK_ROW_DEADLOCKED = 8,
-    MSG_LOCK_ROW_ALL = 15
+    MSG_LOCK_ROW_DELEGABLE = 16,
+    MSG_LOCK_ROW_ALL = 31
 };
 struct msg_lock_row {
     uint8_t flags;

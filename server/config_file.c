@@ -156,6 +156,16 @@ static int check_lease(cfg_t *cfg, cfg_opt_t *opt)
     return -1;
 }
 
+static int check_recovery(cfg_t *cfg, cfg_opt_t *opt)
+{
+    long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
+
+    if (n >= 1 && n <= CONFIG_RECOVERY_MAX)
+        return 0;
+    cfg_error(cfg, "recovery is a number of seconds from 1 to %d, not %ld", CONFIG_RECOVERY_MAX, n);
+    return -1;
+}
+
 static bool name_ok(const char *name)
 {
     size_t len = strlen(name);
@@ -235,6 +245,7 @@ static int take(cfg_t *cfg, struct config *config)
         config_add_listen(config, cfg_getnstr(cfg, "listen", i));
     config->max_sessions = (uint32_t)cfg_getint(cfg, "max-sessions");
     config->lease = (uint32_t)cfg_getint(cfg, "lease");
+    config->recovery = (uint32_t)cfg_getint(cfg, "recovery");
     config->log_level = log_level_parse(cfg_getstr(cfg, "log-level"));
     return take_databases(cfg, config) < 0 || take_namespaces(cfg, config) < 0 ? -1 : 0;
 }
@@ -250,6 +261,7 @@ static cfg_t *config_grammar(void)
         CFG_STR_LIST("listen", NULL, CFGF_NONE),
         CFG_INT("max-sessions", 1024, CFGF_NONE),
         CFG_INT("lease", 10, CFGF_NONE),
+        CFG_INT("recovery", 60, CFGF_NONE),
         CFG_STR("log-level", level_default, CFGF_NONE),
         CFG_SEC("database", database, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_SEC("namespace", namespace, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
@@ -266,6 +278,7 @@ static cfg_t *config_grammar(void)
     cfg_set_validate_func(cfg, "log-level", check_level);
     cfg_set_validate_func(cfg, "max-sessions", check_sessions);
     cfg_set_validate_func(cfg, "lease", check_lease);
+    cfg_set_validate_func(cfg, "recovery", check_recovery);
     return cfg;
 }
 

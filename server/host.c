@@ -171,7 +171,8 @@ static void resize(struct host *host, const struct config *config)
 int host_apply(struct host *host, const struct config *config, char **why)
 {
     struct server_limits limits = {.max_sessions = config->max_sessions,
-                                   .lease_time = config->lease * LOOP_SEC};
+                                   .lease_time = config->lease * LOOP_SEC,
+                                   .recovery_time = config->recovery * LOOP_SEC};
     int error = 0;
 
     *why = NULL;

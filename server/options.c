@@ -25,6 +25,7 @@ static const char usage_text[] =
     "  -f, --foreground        do not become a daemon; log to stderr\n"
     "  -s, --size SIZE         most bytes of the default database, like 64G\n"
     "  -t, --lease SECONDS     how long clients may cache without asking, 1 to 300; default 10\n"
+    "  -r, --recovery SECONDS  how long locks stand when a connection is lost, 1 to 3600; default 60\n"
     "  -L, --log-level LEVEL   error, warning, notice, info or debug\n"
     "  -p, --pid-file FILE     file to write the process id to\n"
     "  -h, --help              this text\n"
@@ -38,6 +39,7 @@ static const struct option long_options[] = {
     {"size", required_argument, NULL, 's'},
     {"log-level", required_argument, NULL, 'L'},
     {"lease", required_argument, NULL, 't'},
+    {"recovery", required_argument, NULL, 'r'},
     {"pid-file", required_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -77,13 +79,13 @@ static void add_listen(struct options *o, const char *address)
     free(path);
 }
 
-static unsigned seconds(const char *text)
+static unsigned seconds(const char *text, unsigned long max, const char *wrong)
 {
     char *end;
     unsigned long n = strtoul(text, &end, 10);
 
-    if (text[0] < '0' || text[0] > '9' || *end || n < 1 || n > CONFIG_LEASE_MAX)
-        usage_error("a lease is a number of seconds from 1 to 300, not \"%s\"", text);
+    if (text[0] < '0' || text[0] > '9' || *end || n < 1 || n > max)
+        usage_error(wrong, text);
     return (unsigned)n;
 }
 
@@ -107,7 +109,13 @@ static void take_option(struct options *o, int letter, const char *argument)
             usage_error("\"%s\" is no size (like 512M or 64G, at least 1M)", argument);
         break;
     case 't':
-        o->lease = seconds(argument);
+        o->lease = seconds(argument, CONFIG_LEASE_MAX,
+                           "a lease is a number of seconds from 1 to 300, not \"%s\"");
+        break;
+    case 'r':
+        o->recovery =
+            seconds(argument, CONFIG_RECOVERY_MAX,
+                    "the recovery window is a number of seconds from 1 to 3600, not \"%s\"");
         break;
     case 'L':
         o->log_level = log_level_parse(argument);
@@ -134,7 +142,7 @@ void options_parse(struct options *o, int argc, char **argv)
     int letter;
 
     *o = (struct options){.size = CONFIG_SIZE_DEFAULT, .log_level = -1};
-    while ((letter = getopt_long(argc, argv, "d:l:c:fs:t:L:p:hV", long_options, NULL)) != -1)
+    while ((letter = getopt_long(argc, argv, "d:l:c:fs:t:r:L:p:hV", long_options, NULL)) != -1)
         take_option(o, letter, optarg);
     if (optind < argc)
         usage_error("unexpected argument \"%s\"", argv[optind]);
@@ -160,6 +168,8 @@ int options_config(const struct options *o, struct config *config, char **why)
         config->log_level = o->log_level;
     if (o->lease)
         config->lease = o->lease;
+    if (o->recovery)
+        config->recovery = o->recovery;
     if (config->namespace_count == 0) {
         if (!o->data) {
             *why =

@@ -11,6 +11,7 @@ struct options {
     struct config given;            /* listen addresses of the command line */
     uint64_t size;
     unsigned lease; /* seconds; 0: not given */
+    unsigned recovery; /* the same */
     int log_level;  /* -1: not given */
     bool foreground;
 };

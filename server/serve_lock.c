@@ -553,6 +553,7 @@ static bool list_row(void *cookie, const struct lock_row *row)
     }
     m.flags = (uint8_t)((row->mode == LOCK_EXCLUSIVE ? MSG_LOCK_ROW_EXCLUSIVE : 0) |
                         (row->counted ? MSG_LOCK_ROW_COUNTED : 0) |
+                        (row->delegable ? MSG_LOCK_ROW_DELEGABLE : 0) |
                         (row->waiting ? MSG_LOCK_ROW_WAITING : 0) |
                         (row->deadlocked ? MSG_LOCK_ROW_DEADLOCKED : 0));
     msg_put_lock_row(l->out, &m);
@@ -579,6 +580,10 @@ int serve_lock_list(struct session *session, const struct frame *frame)
     frame_end(&out, mark);
     session_send(session, &out);
     buf_free(&out);
+    if (session->namespace->backend->locks) {
+        lock_recall_below(session->namespace->backend->locks->table, m.under);
+        events_serve(session->namespace->backend->locks);
+    }
     return 0;
 }
 

@@ -8,7 +8,7 @@ _ecpd()
         -L | --log-level)
             COMPREPLY=($(compgen -W "error warning notice info debug" -- "$cur"))
             return ;;
-        -l | --listen | -s | --size | -t | --lease) return ;;
+        -l | --listen | -s | --size | -t | --lease | -r | --recovery) return ;;
     esac
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$("$1" --help 2>/dev/null |
