@@ -117,7 +117,7 @@ void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
     struct update u = {.kind = UPDATE_RMDIR, .flags = UPDATE_KEEP_DIR};
 
-    if (!error && op->kind >= INODE_CONTROL)
+    if (!error && op->kind >= INODE_LOCK)
         error = ECP_EROFS;
     if (error) {
         op_error(op, error);
@@ -174,7 +174,7 @@ void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     int error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
     struct inode *in;
 
-    if (!error && op->kind >= INODE_CONTROL)
+    if (!error && op->kind >= INODE_LOCK)
         error = ECP_EROFS;
     if (error || op->kind == INODE_MORE) {
         op_error(op, error ? error : ECP_EISDIR);

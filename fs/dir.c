@@ -167,6 +167,11 @@ static bool fetch_first(struct op *op, struct listing *l)
                 inode_number(INODE_DIR, key_parent(key_slice(&op->in->key)), slice_of(NULL, 0)));
     if (op->in->kind == INODE_CONTROL)
         return list_control(op, l);
+    if (op->in->kind == INODE_LOCKS) {
+        op->then = readdir_step;
+        locks_list(op);
+        return false;
+    }
     if (op->in->kind == INODE_MORE || key.len == 0)
         return fetch_self(op, NULL);
     if (cache_node_now(op->fs->cache, key, 0, &node, &until))

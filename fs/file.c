@@ -7,6 +7,14 @@
 
 /* ---- open ---- */
 
+/* A handle for locking: every close is told of. */
+static void open_lock(struct op *op)
+{
+    pages_open(op->fs, NULL, NULL, 0, &op->fi);
+    op->fi.noflush = false;
+    op_opened(op);
+}
+
 static void open_finish(struct op *op, const struct node *node, uint64_t until)
 {
     struct inode *in = op->in;
@@ -85,6 +93,8 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         op_error(op, ECP_ESTALE);
     else if (in->kind == INODE_CONTROL_FILE)
         control_open(op);
+    else if (in->kind >= INODE_LOCK)
+        open_lock(op);
     else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
         open_finish(op, NULL, 0); /* what was written before is never seen */
     else if (in->leaving)
@@ -271,6 +281,10 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 
     if (in->kind == INODE_CONTROL_FILE) {
         control_read(req, fi, size, off);
+    } else if (in->lost && lock_is_lost(in, fi->fh)) {
+        fuse_reply_err(req, EIO);
+    } else if (in->kind >= INODE_LOCK) {
+        locks_read(req, in, fi, size, off);
     } else if (in->gone || content_shown_to(in, fi->fh)) {
         reply_part(req, buf_slice(&in->data), (uint64_t)off, size);
     } else if (pages_read(req, in, fi->fh, (uint64_t)off, size)) {
@@ -315,6 +329,14 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
     struct op *op;
     int error;
 
+    if (in->lost && lock_is_lost(in, fi->fh)) {
+        fuse_reply_err(req, EIO);
+        return;
+    }
+    if (in->kind >= INODE_LOCK) { /* a lock file holds nothing */
+        fuse_reply_write(req, size);
+        return;
+    }
     if (fi->flags & O_APPEND) {
         content_by(in, fi->fh, req);
         error = content_append(fs, in, slice_of(bytes, size));
@@ -344,10 +366,9 @@ static void flushed(void *cookie, int error)
     op_error(op, error);
 }
 
-static void flush(fuse_req_t req, fuse_ino_t ino)
+void fs_flush_content(fuse_req_t req, struct inode *in)
 {
-    struct fs *fs = fuse_req_userdata(req);
-    struct inode *in = inode_by_id(fs, ino);
+    struct fs *fs = in->fs;
     struct op *op;
 
     if (!content_unsent(in) && !in->failed) {
@@ -362,15 +383,17 @@ static void flush(fuse_req_t req, fuse_ino_t ino)
 
 void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
-    flush(req, ino);
+    struct inode *in = inode_by_id(fuse_req_userdata(req), ino);
+
+    if (LIST_EMPTY(&in->holds) || !lock_flush(req, in, fi))
+        fs_flush_content(req, in);
 }
 
 void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)datasync;
     (void)fi;
-    flush(req, ino);
+    fs_flush_content(req, inode_by_id(fuse_req_userdata(req), ino));
 }
 
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -380,6 +403,10 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (in->kind == INODE_CONTROL_FILE)
         control_release(fi);
+    else if (in->kind == INODE_LOCKS_FILE)
+        locks_read_end(fs, fi->fh);
+    if (!LIST_EMPTY(&in->holds))
+        lock_release_handle(in, fi->fh);
     inode_count_opens(in, fi->fh, -1);
     fuse_reply_err(req, 0);
     inode_release(fs, in);

@@ -56,20 +56,30 @@ static void flush_wake(struct fs *fs, struct inode *in, uint64_t writes, int err
 }
 
 /* What could not be stored is dropped: the writer is told, and reads show what the server has. */
-static void flush_drop(struct flush *f)
+static void drop(struct inode *in, int error)
 {
-    struct inode *in = f->in;
-
     in->dirty = in->fresh = in->have = false;
     in->writer = 0;
     buf_free(&in->data);
     buf_free(&in->tail);
-    inode_set_local(f->fs, in, false);
+    inode_set_local(in->fs, in, false);
     if (in->opens)
-        in->failed = f->error;
+        in->failed = error;
     if (STAILQ_EMPTY(&in->waiters))
         log_warning("a value written in the background could not be stored: %s",
-                    error_text(f->error));
+                    error_text(error));
+}
+
+void content_fence(struct fs *fs, struct inode *in)
+{
+    in->fenced = in->flushing;
+    if (!in->flushing && content_pending(in)) {
+        drop(in, ECP_EDISCONNECTED);
+        in->pins++;
+        flush_wake(fs, in, UINT64_MAX, ECP_EDISCONNECTED);
+        in->pins--;
+        inode_release(fs, in);
+    }
 }
 
 static void flush_kept(struct flush *f)
@@ -101,9 +111,9 @@ static void flush_end(void *cookie)
         loop_timer(fs->loop, LOOP_MS, flush_end, f);
         return;
     }
-    in->flushing = false;
+    in->flushing = in->fenced = false;
     if (error)
-        flush_drop(f);
+        drop(in, error);
     else
         flush_kept(f);
     free(f);
@@ -147,7 +157,7 @@ static void flush_done(void *cookie, int error, uint64_t stamp)
     bool look = error == ECP_EDISCONNECTED || (error == ECP_ESTALE && f->again);
 
     f->error = error == ECP_ESTALE && f->again ? ECP_EDISCONNECTED : error;
-    if (look && !f->append) {
+    if (look && !f->append && !f->in->fenced) {
         cache_node(f->fs->cache, key_slice(&f->in->key), VALUE_MAX_LEN, flush_looked, f);
         return;
     }
@@ -244,6 +254,9 @@ void content_touched(struct fs *fs, struct inode *in)
 
     in->writes++;
     pages_changed(in);
+    if (!in->is_unsent)
+        LIST_INSERT_HEAD(&fs->unsent, in, unsent);
+    in->is_unsent = true;
     in->written = now > in->written ? now : in->written + 1;
     flush_later(in);
 }

@@ -17,7 +17,9 @@
 /*
  * INODE_MORE is the directory that holds the rest of names longer than one component; INODE_SCRATCH
  * a file whose name begins with "." and that lives in this mount's memory until it is renamed to a
- * node's name; INODE_CONTROL the directory .ecp, INODE_CONTROL_FILE a file in it.
+ * node's name; INODE_LOCK a directory's .lock, INODE_LOCKS the directory .locks and
+ * INODE_LOCKS_FILE a reference in it; INODE_CONTROL the directory .ecp, INODE_CONTROL_FILE a file in
+ * it.
  */
 enum inode_kind {
     INODE_DIR,
@@ -25,6 +27,9 @@ enum inode_kind {
     INODE_VALUE,
     INODE_MORE, /* from here on: no node, nobody is asked about it */
     INODE_SCRATCH,
+    INODE_LOCK, /* from here on: cannot be made or removed */
+    INODE_LOCKS,
+    INODE_LOCKS_FILE,
     INODE_CONTROL,
     INODE_CONTROL_FILE
 };
@@ -52,7 +57,8 @@ struct inode {
     enum inode_kind kind;
     struct key key; /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
     struct buf
-        text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name */
+        text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name;
+                 INODE_LOCKS_FILE: the key of the reference */
     uint64_t nlookup; /* references the kernel holds */
     unsigned opens;   /* handles */
     unsigned writers; /* of them, those open for writing */
@@ -88,7 +94,14 @@ struct inode {
     LIST_ENTRY(inode) local;             /* in fs->locals when fresh, scratch or made */
     bool is_local;
     LIST_ENTRY(inode) retired_link; /* in fs->retired */
+    bool fenced;             /* what is being sent must not be sent again */
+    bool is_unsent;          /* in fs->unsent */
+    LIST_ENTRY(inode) unsent;
+    LIST_HEAD(, lock_hold) holds; /* of handles */
+    unsigned lost;                /* among them */
 };
+
+struct call_locks; /* net/call.h */
 
 #define HANDLES UINT64_MAX
 
@@ -110,6 +123,9 @@ struct fs {
     uint64_t next_id, next_handle;
     LIST_HEAD(, inode) locals;
     LIST_HEAD(, inode) retired;
+    LIST_HEAD(, inode) unsent; /* all that are, and some that were */
+    struct locks *locks;
+    LIST_HEAD(, lock_text) lock_texts;
     LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
     size_t own_recalls;                    /* among them, of changes made here */
     struct buf name, out;                  /* for the length of a turn */
@@ -206,6 +222,9 @@ bool content_pending(const struct inode *in);
 bool content_unsent(const struct inode *in);
 /* Data is here and the handle that looks wrote it: it sees that. */
 bool content_shown_to(const struct inode *in, uint64_t handle);
+/* What is not yet sent, or is on its way now, must not come after what another lock's holder does:
+ * it is dropped, or not sent again, and its writer is told EIO. */
+void content_fence(struct fs *fs, struct inode *in);
 /* Content changed: it will be sent within a second. */
 void content_touched(struct fs *fs, struct inode *in);
 /* The handle writes now; the thread of the request is noted with it. */
@@ -229,6 +248,8 @@ struct op {
     struct fs *fs;
     fuse_req_t req;
     struct cache_call *call;
+    struct call *list; /* of locks, under way */
+    void (*listed)(void *cookie, int error, const struct call_locks *locks);
     struct loop_event *patience, *watch, *settling;
     bool mutation; /* sent once, outcome matters: not given up lightly */
     struct inode *in, *other;
@@ -342,6 +363,25 @@ void control_open(struct op *op);
 void control_read(fuse_req_t req, const struct fuse_file_info *fi, size_t size, off_t offset);
 void control_release(struct fuse_file_info *fi);
 
+/* ---- lock.c, lock_hold.c: locks of processes; lock.h has the rest ---- */
+/* A descriptor is closed. True: its owner had locks, which end, and fs_flush_content follows. */
+bool lock_flush(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi);
+void lock_release_handle(struct inode *in, uint64_t handle);
+/* The handle has had a lock and lost it: nothing can be done with it any more but closing it. */
+bool lock_is_lost(const struct inode *in, uint64_t handle);
+
+/* ---- locks_dir.c: the directory .locks ---- */
+#define LOCK_FILE ".lock"
+#define LOCKS_DIR ".locks"
+
+/* The key of the reference that a name in the directory is; ECP_ENOENT. */
+int locks_resolve(struct slice component, struct buf *text);
+/* Fills an empty listing; op->then follows. */
+void locks_list(struct op *op);
+void locks_read(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi, size_t size,
+                off_t offset);
+void locks_read_end(struct fs *fs, uint64_t handle);
+
 /* ---- handlers ---- */
 void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void fs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
@@ -364,6 +404,12 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
 void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* What is left of a FLUSH when its owner's locks are gone. */
+void fs_flush_content(fuse_req_t req, struct inode *in);
+void fs_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
+void fs_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+              int sleep);
+void fs_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
 void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

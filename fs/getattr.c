@@ -83,7 +83,9 @@ void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct stat st;
     uint64_t until;
 
-    if (attr_is_local(in, req, fi)) {
+    if (fi && in->lost && lock_is_lost(in, fi->fh)) {
+        fuse_reply_err(req, EIO);
+    } else if (attr_is_local(in, req, fi)) {
         attr_of_local(fs, in, &st);
         reply_attr(req, in, &st, 0);
     } else if (content_unsent(in)) {
@@ -105,7 +107,7 @@ static int check_setattr(const struct fs *fs, const struct inode *in, const stru
 {
     mode_t shown = (inode_is_dir(in) ? 0777u : 0666u) & ~fs->umask;
 
-    if (in->kind >= INODE_CONTROL)
+    if (in->kind >= INODE_CONTROL || in->kind == INODE_LOCKS)
         return EROFS;
     if (fs->quiet || in->kind == INODE_SCRATCH)
         return 0;
@@ -177,6 +179,8 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
         op_errno(op, err);
     } else if ((to_set & FUSE_SET_ATTR_SIZE) && !in->gone && pages_refuse(in)) {
         op_errno(op, ESTALE);
+    } else if (in->kind >= INODE_LOCK) {
+        getattr_local(op);
     } else if (to_set & FUSE_SET_ATTR_SIZE) {
         if (op->offset == 0) {
             buf_clear(&in->tail);

@@ -18,7 +18,8 @@ uint64_t inode_number(enum inode_kind kind, struct slice key, struct slice text)
 
 bool inode_is_dir(const struct inode *in)
 {
-    return in->kind == INODE_DIR || in->kind == INODE_MORE || in->kind == INODE_CONTROL;
+    return in->kind == INODE_DIR || in->kind == INODE_MORE ||
+           in->kind == INODE_LOCKS || in->kind == INODE_CONTROL;
 }
 
 bool inode_is_local(const struct inode *in)
@@ -111,6 +112,7 @@ static struct inode *inode_new(struct fs *fs, enum inode_kind kind, struct slice
     key_copy(&in->key, key);
     buf_append_slice(&in->text, text);
     STAILQ_INIT(&in->waiters);
+    LIST_INIT(&in->holds);
     link_id(fs, in);
     link_name(fs, in);
     fs->inodes++;
@@ -124,6 +126,8 @@ void inode_table_init(struct fs *fs)
     fs->by_name = xcalloc(fs->buckets, sizeof(*fs->by_name));
     fs->next_id = FUSE_ROOT_ID;
     LIST_INIT(&fs->locals);
+    LIST_INIT(&fs->unsent);
+    LIST_INIT(&fs->lock_texts);
     LIST_INIT(&fs->recalls);
     LIST_INIT(&fs->retired);
     fs->root = inode_new(fs, INODE_DIR, slice_of(NULL, 0), slice_of(NULL, 0));
@@ -142,6 +146,8 @@ static void inode_free(struct fs *fs, struct inode *in)
     if (in->retired)
         LIST_REMOVE(in, retired_link);
     inode_set_local(fs, in, false);
+    if (in->is_unsent)
+        LIST_REMOVE(in, unsent);
     loop_cancel(fs->loop, in->timer);
     buf_free(&in->text);
     buf_free(&in->data);

@@ -38,7 +38,7 @@ double kernel_keeps(struct inode *in, uint64_t until)
 {
     uint64_t now;
 
-    if (until == 0 || in->fs->ending || content_unsent(in) || in->gone)
+    if (until == 0 || in->fs->ending || content_unsent(in) || in->gone || in->lost)
         return 0;
     now = loop_now(in->fs->loop);
     if (until <= now || in->retired)

@@ -121,7 +121,7 @@ static void lookup_local(fuse_req_t req, struct fs *fs, struct inode *dir, enum 
     struct inode *in = find_local(fs, kind, key_slice(key), buf_slice(&fs->name));
     struct stat st;
 
-    if (!in && kind >= INODE_CONTROL)
+    if (!in && kind >= INODE_LOCK)
         in = inode_get(fs, kind, key_slice(key), buf_slice(&fs->name));
     if (in) {
         attr_of_local(fs, in, &st);

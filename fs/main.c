@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "fs/device.h"
-#include "fs/fs.h"
+#include "fs/lock.h"
 #include "fs/options.h"
 #include "fs/upstream_net.h"
 #include "net/call.h"
@@ -180,6 +180,8 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
 {
     struct mount *m = cookie;
 
+    if (m->fs.locks && (state == CLIENT_CONNECTING || state == CLIENT_LOST))
+        locks_disconnected(m->fs.locks);
     if (m->mounted && state == CLIENT_NORMAL) {
         log_notice("connected to %s again", m->url.text);
     } else if (why && m->mounted) {
@@ -193,6 +195,12 @@ static void invalidate(void *cookie, uint64_t serial, const struct touch *touche
 {
     struct mount *m = cookie;
     upstream_net_invalidate(m->up, serial, touches, count);
+}
+
+static void lock_said(void *cookie, bool lost, uint64_t owner, struct slice name)
+{
+    struct mount *m = cookie;
+    locks_said(m->fs.locks, lost, owner, name);
 }
 
 static bool lease_lost(void *cookie)
@@ -253,6 +261,7 @@ static int serve(struct mount *m)
                                    .reconnect = true,
                                    .invalidate = invalidate,
                                    .lease_lost = lease_lost,
+                                   .lock = lock_said,
                                    .state = state_changed,
                                    .cookie = m};
     struct cache_config cache = {.bytes = m->o.cache_size};
@@ -273,6 +282,7 @@ static int serve(struct mount *m)
     m->client = client_new(m->fs.loop, m->network, &config);
     m->up = upstream_net_new(m->client);
     m->fs.cache = cache_new(m->fs.loop, m->up, &cache, &kernel_events, &m->fs);
+    m->fs.locks = locks_new(&m->fs, m->client);
     call_space(m->client, first_answer, m);
     event_loop_run(m->fs.loop);
     if (m->device)
@@ -288,6 +298,7 @@ static int serve(struct mount *m)
     client_free(m->client); /* its BYE ends the leases: nothing serves what was leased any more */
     event_loop_finish(m->fs.loop, 2 * LOOP_SEC);
     upstream_net_free(m->up);
+    locks_free(m->fs.locks);
     kernel_free(&m->fs);
     control_free(&m->fs);
     inode_table_free(&m->fs);

@@ -4,13 +4,6 @@
 
 #include "base/name.h"
 
-static bool reserved(const struct inode *dir, const char *name)
-{
-    if (strcmp(name, ".lock") == 0)
-        return true;
-    return dir->key.len == 0 && strcmp(name, ".locks") == 0;
-}
-
 /* A continued component covers bytes that depend on whether what follows needs an escape: try both.
  */
 size_t names_more(struct slice text, size_t at, char *out)
@@ -81,12 +74,24 @@ int names_resolve(struct fs *fs, const struct inode *dir, const char *name, enum
         return ECP_EKEYLONG;
     if (dir->kind == INODE_CONTROL || (dir == fs->root && strcmp(name, CONTROL_DIR) == 0))
         return resolve_control(dir, name, kind, text);
+    if (dir->kind == INODE_LOCKS) {
+        *kind = INODE_LOCKS_FILE;
+        return locks_resolve(component, text);
+    }
+    if (dir == fs->root && strcmp(name, LOCKS_DIR) == 0) {
+        *kind = INODE_LOCKS;
+        return 0;
+    }
+    if (from == 0 && strcmp(name, LOCK_FILE) == 0) {
+        *kind = INODE_LOCK;
+        return 0;
+    }
     if (from == 0 && strcmp(name, ".value") == 0 && dir->key.len > 0) {
         *kind = INODE_VALUE;
         return 0;
     }
     if (name[0] == '.') {
-        if (from > 0 || dir->key.len == 0 || reserved(dir, name))
+        if (from > 0 || dir->key.len == 0)
             return ECP_ENOENT;
         *kind = INODE_SCRATCH;
         buf_append_slice(text, component);
@@ -120,7 +125,7 @@ int names_resolve_change(struct fs *fs, const struct inode *dir, const char *nam
 {
     int error = names_resolve(fs, dir, name, kind, key, text);
 
-    if (dir->kind == INODE_CONTROL || (!error && *kind >= INODE_CONTROL))
+    if (dir->kind == INODE_CONTROL || dir->kind == INODE_LOCKS || (!error && *kind >= INODE_LOCK))
         return ECP_EROFS;
     return error == ECP_ENOENT ? ECP_EINVAL : error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An operation under way: its one reply, and what an interrupt does to it. */
-#include "fs/fs.h"
+#include "fs/lock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,6 +98,8 @@ static void give_up(struct op *op)
 {
     cache_cancel(op->fs->cache, op->call);
     op->call = NULL;
+    if (op->list)
+        lock_net_cancel(op->list);
     if (op->waits_for) {
         content_cancel(op->fs, op->waits_for, op);
         wait_over(op);

@@ -121,7 +121,7 @@ void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     op->other->pins++;
     op->flags = flags;
     error = names_resolve(fs, op->in, name, &op->kind, &op->key, &op->text);
-    if (!error && op->kind >= INODE_CONTROL)
+    if (!error && op->kind >= INODE_LOCK)
         error = ECP_EROFS;
     if (!error)
         error = names_resolve_change(fs, op->other, newname, &op->to_kind, &op->to, &op->bytes);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wires what locks ask for to the calls of a network session. */
+#include "fs/lock.h"
+
+static struct client *client_of(void *cookie)
+{
+    return ((struct locks *)cookie)->net;
+}
+
+static void *net_lock(void *cookie, const struct call_lock_args *args, call_lock_fn *done,
+                      void *done_cookie)
+{
+    return call_lock(client_of(cookie), args, done, done_cookie);
+}
+
+static void net_cancel(void *cookie, void *call)
+{
+    (void)cookie;
+    call_lock_cancel(call);
+}
+
+static void ignored(void *cookie, int error)
+{
+    (void)cookie;
+    (void)error;
+}
+
+static void net_unlock(void *cookie, uint64_t owner, const struct call_lock_item *items,
+                       size_t count, call_done_fn *done, void *done_cookie)
+{
+    call_unlock(client_of(cookie), owner, items, count, done ? done : ignored, done_cookie);
+}
+
+static void net_kept(void *cookie, uint64_t owner, struct slice name)
+{
+    client_lock_kept(client_of(cookie), owner, name);
+}
+
+static void net_pass(void *cookie, uint64_t from, struct slice name, bool delegable,
+                     const struct call_lock_who *to)
+{
+    client_lock_pass(client_of(cookie), from, name, delegable, to);
+}
+
+struct call *lock_net_list(struct locks *locks, struct slice under, call_locks_fn *done,
+                           void *cookie)
+{
+    return call_lock_list(locks->net, under, 0, done, cookie);
+}
+
+void lock_net_cancel(struct call *call)
+{
+    call_cancel(call);
+}
+
+const struct lock_upstream lock_net = {
+    .lock = net_lock,
+    .cancel = net_cancel,
+    .unlock = net_unlock,
+    .kept = net_kept,
+    .pass = net_pass,
+    .lost = locks_lost,
+};

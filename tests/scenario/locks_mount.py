@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Processes that lock files of mounts, for locks_mount.sh. usage: locks_mount.py WHAT ARGUMENT..."""
+import errno
+import fcntl
+import os
+import signal
+import struct
+import sys
+import time
+
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def is_there(path, seconds=30):
+    end = time.monotonic() + seconds
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            sys.exit(f"{path} does not come")
+        time.sleep(0.01)
+
+
+def increment(fd):
+    """Reads the number in an open file and writes the next one."""
+    value = int(os.pread(fd, 64, 0) or b"0") + 1
+    os.pwrite(fd, b"%d" % value, 0)
+
+
+def increments(method, mount, processes, count):
+    """Processes that each add 1 to G/n as often, each time under a lock."""
+    children = []
+    for _ in range(processes):
+        children.append(os.fork())
+        if children[-1] == 0:
+            increments_of_one(method, mount, count)
+            os._exit(0)
+    for child in children:
+        if os.waitpid(child, 0)[1]:
+            sys.exit(f"{method}: a process failed")
+
+
+def increments_of_one(method, mount, count):
+    counter = f"{mount}/G/n"
+    fd = os.open(counter, os.O_RDWR)
+    if method == "flock":
+        for _ in range(count):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            increment(fd)
+            fcntl.flock(fd, fcntl.LOCK_UN)
+    elif method == "fcntl":
+        for _ in range(count):
+            fcntl.lockf(fd, fcntl.LOCK_EX)
+            increment(fd)
+            fcntl.lockf(fd, fcntl.LOCK_UN)
+    elif method == "close":  # the end of the process, or of the file, gives the lock back
+        for _ in range(count):
+            lock = os.open(counter, os.O_RDWR)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            increment(lock)
+            os.close(lock)
+    elif method == "dotlock":  # a lock on another file; what was written is not closed before
+        lock = os.open(f"{mount}/G/.lock", os.O_RDWR)
+        for _ in range(count):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            increment(fd)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+    elif method == "exit":  # the descriptor with the lock is the lower one: it is closed first
+        for _ in range(count):
+            if os.fork() == 0:
+                os.close(fd)
+                lock = os.open(f'{mount}/.locks/^COUNT("x")', os.O_WRONLY)
+                data = os.open(counter, os.O_RDWR)
+                assert lock < data
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                increment(data)
+                os._exit(0)
+            assert os.wait()[1] == 0
+    else:
+        raise ValueError(method)
+
+
+def append(mount, name, count):
+    fd = os.open(f"{mount}/G/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for i in range(count):
+        os.write(fd, b"%s %d\n" % (name.encode(), i))
+    os.close(fd)
+
+
+def lock_range(fd, kind, start, length, wait=False):
+    """0, or an errno."""
+    how = fcntl.F_SETLKW if wait else fcntl.F_SETLK
+    data = struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+    try:
+        fcntl.fcntl(fd, how, data)
+    except OSError as e:
+        return e.errno
+    return 0
+
+
+def who_locks(fd, kind, start, length):
+    data = struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+    kind, _, start, length, _ = struct.unpack("hhqqi4x", fcntl.fcntl(fd, fcntl.F_GETLK, data))
+    return kind, start, length
+
+
+def in_child(function, *args):
+    """What a function says in another process: POSIX locks of one process do not conflict."""
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, repr(function(*args)).encode())
+        os._exit(0)
+    os.close(write)
+    result = os.read(read, 4096).decode()
+    os.close(read)
+    os.wait()
+    return result
+
+
+def ranges(one, two):
+    """Byte ranges of one file, through two paths of it. The same lines on any file system."""
+    a, b = os.open(one, os.O_RDWR), os.open(two, os.O_RDWR)
+    exclusive, shared, unlock = fcntl.F_WRLCK, fcntl.F_RDLCK, fcntl.F_UNLCK
+    say(lock_range(a, exclusive, 10, 10))
+    say(in_child(lock_range, b, exclusive, 0, 10))
+    say(in_child(lock_range, b, exclusive, 20, 0))
+    for start, length in (0, 0), (0, 11), (19, 1), (15, 0):
+        say(errno.errorcode[int(in_child(lock_range, b, shared, start, length))])
+    say(in_child(who_locks, b, shared, 0, 0))
+    say(in_child(who_locks, b, shared, 20, 0)[1:2])
+    say(lock_range(a, shared, 12, 4))  # the middle is shared now
+    say(in_child(lock_range, b, shared, 12, 4))
+    say(in_child(lock_range, b, shared, 11, 2))
+    say(in_child(who_locks, b, exclusive, 13, 1))
+    say(lock_range(a, unlock, 10, 2))
+    say(in_child(lock_range, b, exclusive, 0, 12))
+    say(in_child(lock_range, b, exclusive, 0, 13))
+    say(in_child(who_locks, b, shared, 0, 0))
+    os.close(os.open(one, os.O_WRONLY))  # as POSIX says, any close ends all
+    say(in_child(lock_range, b, exclusive, 0, 0))
+    ofd = 37  # F_OFD_SETLK: of the open file
+    data = struct.pack("hhqqi4x", exclusive, os.SEEK_SET, 0, 5, 0)
+    fcntl.fcntl(a, ofd, data)
+    say(in_child(lock_range, b, shared, 0, 1))
+    say(in_child(lock_range, b, shared, 5, 1))
+    os.close(os.open(one, os.O_WRONLY))  # does not end it
+    say(in_child(lock_range, b, shared, 0, 1))
+    os.close(a)
+    end = time.monotonic() + 10  # the last close is told of later
+    while in_child(lock_range, b, shared, 0, 1) != "0" and time.monotonic() < end:
+        time.sleep(0.01)
+    say(in_child(lock_range, b, shared, 0, 1))
+
+
+def opposite(first, second, mine, other):
+    """Locks two files in this order, by fcntl; the second when the other process has its first."""
+    fds = [os.open(first, os.O_RDWR), os.open(second, os.O_RDWR)]
+    assert lock_range(fds[0], fcntl.F_WRLCK, 0, 0) == 0
+    open(mine, "w").close()
+    is_there(other)
+    error = lock_range(fds[1], fcntl.F_WRLCK, 0, 0, wait=True)
+    say("EDEADLK" if error == errno.EDEADLK else error or "locked")
+
+
+def interrupted(path):
+    """An alarm without SA_RESTART ends the wait."""
+    fd = os.open(path, os.O_RDWR)
+
+    def on_alarm(*_):
+        raise InterruptedError
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    for wait in (lambda: fcntl.flock(fd, fcntl.LOCK_EX), lambda: fcntl.lockf(fd, fcntl.LOCK_EX)):
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            wait()
+            say("locked")
+        except InterruptedError:
+            say("interrupted")
+
+
+def inherited(path, other):
+    """A lock is the child's, too, and ends with the last of them."""
+    fd = os.open(path, os.O_RDWR)
+    there = os.open(other, os.O_RDWR)
+
+    def free():
+        try:
+            fcntl.flock(there, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(there, fcntl.LOCK_UN)
+            return True
+        except BlockingIOError:
+            return False
+
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(os.dup(fd))
+    say(free())
+    os.close(fd)
+    say(free())
+    os.close(write)
+    os.waitpid(child, 0)
+    end = time.monotonic() + 10
+    while not free() and time.monotonic() < end:
+        time.sleep(0.01)
+    say(free())
+
+
+def losing(path, ready, go):
+    """Holds a lock until it is lost, and says what the file answers then."""
+    fd = os.open(path, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.pread(fd, 10, 0)
+    open(ready, "w").close()
+    is_there(go)
+    for action in (
+        lambda: os.pread(fd, 10, 0),
+        lambda: os.pwrite(fd, b"late", 0),
+        lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+        lambda: fcntl.flock(fd, fcntl.LOCK_UN),
+    ):
+        try:
+            action()
+            say("done")
+        except OSError as e:
+            say(errno.errorcode[e.errno])
+    os.close(fd)
+    fd = os.open(path, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    say(os.pread(fd, 10, 0).decode())
+
+
+what = globals()[sys.argv[1]]
+what(*(int(a) if a.isdigit() and sys.argv[1] in ("increments", "append") else a for a in sys.argv[2:]))
