@@ -31,8 +31,10 @@ static void add_node(struct bar *bar, uint8_t kind, struct slice key, uint32_t l
  * so on. A parent that must be there, or is kept, changes at most its flags, which its own parent's
  * listing shows.
  */
-static uint32_t levels_of(const struct update *u)
+static uint32_t levels_of(struct cache *c, const struct update *u)
 {
+    struct node dir;
+
     switch (u->kind) {
     case UPDATE_SET:
     case UPDATE_APPEND:
@@ -41,7 +43,10 @@ static uint32_t levels_of(const struct update *u)
             return 0;
         /* fall through */
     case UPDATE_MKDIR:
-        return u->flags & UPDATE_IN_DIR ? 2 : LEVELS_ALL;
+        if (!(u->flags & UPDATE_IN_DIR))
+            return LEVELS_ALL;
+        /* One child more does not change the flags of a directory that has some. */
+        return cache_known_node(c, key_parent(u->key), &dir) && dir.flags & NODE_CHILDREN ? 1 : 2;
     case UPDATE_KILL:
     case UPDATE_ZKILL:
     case UPDATE_RMDIR:
@@ -58,7 +63,8 @@ struct bar *bar_new(struct cache *c, const struct update *updates, size_t count)
     for (size_t i = 0; i < count; i++) {
         const struct update *u = &updates[i];
         bool below = u->kind == UPDATE_KILL || u->kind == UPDATE_MOVE;
-        add_node(bar, below ? TOUCH_SUBTREE : TOUCH_ENTRY, u->key, levels_of(u));
+        add_node(bar, below ? TOUCH_SUBTREE : TOUCH_ENTRY, u->key,
+                 levels_of(c, u));
         if (u->kind == UPDATE_MOVE)
             add_node(bar, TOUCH_SUBTREE, u->value, LEVELS_ALL);
     }
