@@ -75,6 +75,9 @@ typedef void cache_update_fn(void *cookie, int error, uint64_t stamp);
 struct cache_call *cache_update(struct cache *cache, const struct update *updates, size_t count,
                                 cache_update_fn *done, void *cookie);
 
+/* Done when every update given before is durable. */
+struct cache_call *cache_sync(struct cache *cache, upstream_sync_fn *done, void *cookie);
+
 struct cache_call *cache_space(struct cache *cache, upstream_space_fn *done, void *cookie);
 
 /* done is not called any more; an update may be applied all the same, and recall tells of it.

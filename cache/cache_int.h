@@ -21,7 +21,7 @@ struct fold {
     struct node node, parent;
 };
 
-enum call_kind { CALL_NODE, CALL_PAGE, CALL_UPDATE, CALL_SPACE };
+enum call_kind { CALL_NODE, CALL_PAGE, CALL_UPDATE, CALL_SYNC, CALL_SPACE };
 
 /* A call is in `calls` until its done is called or it is cancelled; while it waits for a load, also
  * among that load's waiters. */
@@ -32,7 +32,7 @@ struct cache_call {
     struct cache_call *wprev, *wnext; /* among load->waiters */
     struct load *load;
     struct loop_event *event;      /* an answer is at hand, or an orphan's end */
-    struct upstream_call *up_call; /* UPDATE, SPACE */
+    struct upstream_call *up_call; /* UPDATE, SYNC, SPACE */
     struct bar *bar;               /* UPDATE */
     struct fold fold;              /* UPDATE */
     uint64_t asked;                /* cache->moment when it was */
@@ -40,6 +40,7 @@ struct cache_call {
         cache_node_fn *node;
         cache_page_fn *page;
         cache_update_fn *update; /* NULL: cancelled, but may be applied */
+        upstream_sync_fn *sync;
         upstream_space_fn *space;
     } done;
     void *cookie;

@@ -189,7 +189,25 @@ static void cancel_update(struct cache_call *call)
     call->event = loop_soon(c->loop, orphan_done, call);
 }
 
-/* ---- Space ---- */
+/* ---- Sync, space ---- */
+
+static void sync_done(void *cookie, int error)
+{
+    struct cache_call *call = cookie, was = *call;
+
+    call->up_call = NULL;
+    cache_call_end(call);
+    was.done.sync(was.cookie, error);
+}
+
+struct cache_call *cache_sync(struct cache *c, upstream_sync_fn *done, void *cookie)
+{
+    struct cache_call *call = call_new(c, CALL_SYNC, cookie);
+
+    call->done.sync = done;
+    call->up_call = c->up->ops->sync(c->up, sync_done, call);
+    return call;
+}
 
 static void space_done(void *cookie, int error, const struct space *space)
 {

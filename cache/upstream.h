@@ -32,6 +32,7 @@ struct upstream_applied {
     size_t count;
 };
 typedef void upstream_update_fn(void *cookie, int error, const struct upstream_applied *applied);
+typedef void upstream_sync_fn(void *cookie, int error);
 typedef void upstream_space_fn(void *cookie, int error, const struct space *space);
 
 struct upstream_events {
@@ -55,6 +56,8 @@ struct upstream_ops {
                                    uint32_t len, upstream_node_fn *done, void *cookie);
     struct upstream_call *(*update)(struct upstream *up, const struct update *updates, size_t count,
                                     upstream_update_fn *done, void *cookie);
+    /* Done when every update sent before is on the other side's disk. */
+    struct upstream_call *(*sync)(struct upstream *up, upstream_sync_fn *done, void *cookie);
     struct upstream_call *(*space)(struct upstream *up, upstream_space_fn *done, void *cookie);
     void (*cancel)(struct upstream *up, struct upstream_call *call);
     bool (*connected)(struct upstream *up);

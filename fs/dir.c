@@ -342,8 +342,5 @@ void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-    (void)ino;
-    (void)datasync;
-    (void)fi;
-    fuse_reply_err(req, 0);
+    fs_fsync(req, ino, datasync, fi);
 }

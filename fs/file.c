@@ -389,11 +389,38 @@ void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fs_flush_content(req, in);
 }
 
+static void synced(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    op->call = NULL;
+    op_error(op, error);
+}
+
+static void sync_flushed(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    if (!error)
+        error = op->in->failed;
+    op->in->failed = 0;
+    if (error)
+        op_error(op, error);
+    else
+        op->call = cache_sync(op->fs->cache, synced, op);
+}
+
+/* What was written is sent, and on the server's disk. */
 void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
+    struct fs *fs = fuse_req_userdata(req);
+    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+
     (void)datasync;
     (void)fi;
-    fs_flush_content(req, inode_by_id(fuse_req_userdata(req), ino));
+    op->mutation = true;
+    op_watch_caller(op);
+    op_flush(op, op->in, sync_flushed);
 }
 
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

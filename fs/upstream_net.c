@@ -20,6 +20,7 @@ struct upstream_call {
         upstream_pages_fn *pages;
         upstream_node_fn *node;
         upstream_update_fn *update;
+        upstream_sync_fn *sync;
         upstream_space_fn *space;
     } done;
 };
@@ -113,6 +114,23 @@ static struct upstream_call *net_update(struct upstream *up, const struct update
     return c;
 }
 
+static void sync_done(void *cookie, int error)
+{
+    struct upstream_call c = *(struct upstream_call *)cookie;
+
+    free(cookie);
+    c.done.sync(c.cookie, error);
+}
+
+static struct upstream_call *net_sync(struct upstream *up, upstream_sync_fn *done, void *cookie)
+{
+    struct upstream_call *c = call_new(cookie);
+
+    c->done.sync = done;
+    c->call = call_sync(client_of(up), sync_done, c);
+    return c;
+}
+
 static void space_done(void *cookie, int error, const struct space *space)
 {
     struct upstream_call c = *(struct upstream_call *)cookie;
@@ -181,6 +199,7 @@ static const struct upstream_ops net_ops = {
     .node = net_node,
     .value = net_value,
     .update = net_update,
+    .sync = net_sync,
     .space = net_space,
     .cancel = net_cancel,
     .connected = net_connected,

@@ -111,6 +111,15 @@ END
 assert_ok "the page cache" python3 "$dir/pages.py" "$mnt/FLAT/7" "$mnt/.ecp/stats" '^FLAT(7)'
 printf 'value 7' >"$mnt/FLAT/7" || fail "write"
 
+# fsync(2) asks the server for its disk, also when there is nothing to send.
+before=$(figure round_trips)
+python3 -c 'import os, sys
+for path in sys.argv[1:]:
+    f = os.open(path, os.O_RDONLY)
+    os.fsync(f)
+    os.close(f)' "$mnt/FLAT/7" "$mnt/FLAT" || fail "fsync"
+[ $(($(figure round_trips) - before)) -ge 2 ] || fail "fsync does not reach the server"
+
 # A first walk: far fewer questions than directories.
 mount_ecpfs fresh
 before=$(figure round_trips)
