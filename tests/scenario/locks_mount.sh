@@ -212,13 +212,13 @@ wait $loser
 assert_eq "EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "a lost lock"
 
 # A mount that is killed: its locks are free at once over a unix socket, after the window over TCP.
-flock "$b/F/f" sleep 100 &
+flock -F "$b/F/f" sleep 100 &
 holder=$!
 held() { ! flock -n "$a/F/f" true; }
 wait_until 20 held || fail "not locked"
 kill -9 "$b_pid"
 assert_ok "free at once" flock -w 20 "$a/F/f" true
-flock "$dir/mnt/c/F/f" sleep 100 &
+flock -F "$dir/mnt/c/F/f" sleep 100 &
 holder="$holder $!"
 wait_until 20 held || fail "not locked"
 kill -9 "${pid_of[99]}"
