@@ -63,18 +63,20 @@ static bool has_local(struct fs *fs, struct slice key)
     return false;
 }
 
-static void rmdir_done(void *cookie, int error, uint64_t stamp)
+static void rmdir_applied(struct op *op)
 {
-    struct op *op = cookie;
-    struct inode *in;
+    struct inode *in = inode_find(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
 
-    (void)stamp;
-    in = error ? NULL : inode_find(op->fs, INODE_DIR, key_slice(&op->key), NO_TEXT);
     if (in) {
         inode_set_gone(op->fs, in);
         inode_release(op->fs, in);
     }
-    op_error(op, error);
+}
+
+static void rmdir_done(void *cookie, int error, uint64_t stamp)
+{
+    (void)stamp;
+    op_error(cookie, error);
 }
 
 /* The rest of long names is no node: it may go when nothing with that beginning is left. */
@@ -133,11 +135,22 @@ void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         op_error(op, ECP_ENOTEMPTY);
     } else {
         u.key = key_slice(&op->key);
+        op->applied = rmdir_applied;
         op_update(op, &u, rmdir_done);
     }
 }
 
 /* ---- unlink ---- */
+
+static void unlink_applied(struct op *op)
+{
+    struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), NO_TEXT);
+
+    if (in) {
+        inode_set_gone(op->fs, in);
+        inode_release(op->fs, in);
+    }
+}
 
 static void unlink_done(void *cookie, int error, uint64_t stamp)
 {
@@ -145,12 +158,10 @@ static void unlink_done(void *cookie, int error, uint64_t stamp)
     struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), NO_TEXT);
 
     (void)stamp;
-    if (error == ECP_ENOENT && in && in->fresh)
+    if (error == ECP_ENOENT && in && in->fresh) {
+        unlink_applied(op);
         error = 0;
-    if (!error && in) {
-        inode_set_gone(op->fs, in);
-        inode_release(op->fs, in);
-    } else if (in) {
+    } else if (error && in) {
         content_unload(in);
     }
     op_error(op, error);
@@ -164,6 +175,7 @@ static void unlink_send(void *cookie, int error)
     (void)error; /* a file that could not be read is removed all the same */
     if (op->kind == INODE_FILE)
         u.flags = UPDATE_KEEP_DIR | UPDATE_IS_FILE;
+    op->applied = unlink_applied;
     op_update(op, &u, unlink_done);
 }
 

@@ -267,9 +267,10 @@ struct op {
     enum inode_kind kind, to_kind;
     struct buf bytes;
     struct stat st;
-    struct update update; /* while it waits to be sent; its slices point into this */
-    cache_update_fn *updated;
-    int error; /* of the update, while its end waits to be told */
+    struct update update;           /* while it waits to be sent; its slices point into this */
+    void (*applied)(struct op *op); /* with the update's answer: before any look sees it */
+    cache_update_fn *updated;       /* when its end may be told */
+    int error;                      /* of the update, while its end waits to be told */
     uint64_t stamp;
 };
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);

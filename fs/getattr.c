@@ -19,9 +19,9 @@ static void getattr_done(void *cookie, int error, const struct node *node, uint6
     struct op *op = cookie;
 
     op->call = NULL;
-    if (!error && op->in->gone) {
+    if (!error && op->in->gone && op->in->opens) {
         getattr_local(op);
-    } else if (error || !attr_matches(op->in, node)) {
+    } else if (error || op->in->gone || !attr_matches(op->in, node)) {
         op_error(op, error ? error : ECP_ESTALE);
     } else {
         attr_of_node(op->fs, op->in, node, &op->st);

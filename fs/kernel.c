@@ -25,6 +25,7 @@ struct recall {
     struct fs *fs;
     uint64_t serial; /* 0: an own change */
     bool named;      /* a name may lead to what is not of that kind any more */
+    bool held;       /* what is to go has handles, and answers as long as they are open */
     uint64_t delay;
     struct loop_event *timer;
     struct {
@@ -106,6 +107,7 @@ static void recall_inode(struct recall *r, struct inode *in)
 {
     bool told = tell(r, in);
 
+    r->held |= in->leaving > 0 && in->opens > 0;
     pages_changed(in);
     if (r->serial && pages_leave(in))
         r->named = true;
@@ -222,7 +224,8 @@ static void recall(void *cookie, uint64_t serial, const struct touch *touches, s
     }
     if (below)
         recall_below(r, touches, count);
-    if (serial && r->named)
+    /* Own changes: until the caller is told, the old name leads to what still answers. */
+    if (r->named && (serial || below || r->held))
         epoch_begin(r->fs);
     recall_next(r);
 }

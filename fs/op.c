@@ -280,6 +280,8 @@ static void update_done(void *cookie, int error, uint64_t stamp)
     op->call = NULL;
     op->error = error;
     op->stamp = stamp;
+    if (op->applied && !error)
+        op->applied(op);
     update_settle(op);
 }
 

@@ -12,21 +12,12 @@
  * destination. op->other: the destination's directory. Its name, for a scratch file, is in
  * op->bytes.
  */
-static void rename_applied(void *cookie, int error, uint64_t stamp)
+static void rename_applied(struct op *op)
 {
-    struct op *op = cookie;
     struct fs *fs = op->fs;
-    struct inode *in, *there;
+    struct inode *there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
+    struct inode *in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
 
-    if (error) {
-        there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
-        if (there)
-            content_unload(there);
-        op_error(op, error);
-        return;
-    }
-    there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
-    in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
     if (there && there != in) {
         inode_set_gone(fs, there);
         inode_release(fs, there);
@@ -45,11 +36,22 @@ static void rename_applied(void *cookie, int error, uint64_t stamp)
         if (op->kind == INODE_SCRATCH) {
             in->have = in->dirty = false;
             in->writer = 0;
-            in->stamp = stamp;
+            in->stamp = op->stamp;
             buf_free(&in->data);
         }
     }
-    op_error(op, 0);
+}
+
+static void rename_done(void *cookie, int error, uint64_t stamp)
+{
+    struct op *op = cookie;
+    struct inode *there =
+        error ? inode_find(op->fs, op->to_kind, key_slice(&op->to), NO_TEXT) : NULL;
+
+    (void)stamp;
+    if (there)
+        content_unload(there);
+    op_error(op, error);
 }
 
 static void rename_send(void *cookie, int error)
@@ -83,7 +85,8 @@ static void rename_send(void *cookie, int error)
     }
     if (op->flags & RENAME_NOREPLACE)
         u.cond = COND_ABSENT;
-    op_update(op, &u, rename_applied);
+    op->applied = rename_applied;
+    op_update(op, &u, rename_done);
 }
 
 static void rename_keep(void *cookie, int error)
