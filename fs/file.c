@@ -129,11 +129,16 @@ static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
     struct node node = {.flags = NODE_VALUE, .stamp = stamp};
+    struct inode *in;
 
-    if (error)
+    if (error) {
         op_error(op, error);
-    else
-        create_answer(op, create_inode(op), &node);
+        return;
+    }
+    in = create_inode(op);
+    in->creator = op->then ? 0 : fuse_req_ctx(op->req)->pid;
+    in->created = stamp;
+    create_answer(op, in, &node);
 }
 
 /* The directory must be there and the name free, although the value is sent only later. */

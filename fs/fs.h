@@ -77,6 +77,8 @@ struct inode {
     int failed;       /* what was written could not be stored: for the next fsync or close */
     uint64_t written; /* wall clock: mtime of content held here */
     uint64_t stamp;   /* of the record, as last known; 0: none */
+    pid_t creator;    /* whose open(2) made it and may still look at it; 0: nobody's */
+    uint64_t created; /* stamp of that */
     uint64_t changed; /* directories: the newest that was shown */
     uint64_t until;   /* loop_now() up to which the kernel may serve attributes without asking */
     uint64_t named;   /* the same for its name, if no epoch began since */

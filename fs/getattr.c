@@ -75,6 +75,27 @@ static bool attr_is_local(const struct inode *in, fuse_req_t req, const struct f
            (content_unsent(in) && own_look(in, req, fi));
 }
 
+/*
+ * open(2) with O_EXCL asks for the attributes of what it has just made. It may be gone by then, but
+ * ESTALE would let the kernel try again from the start and make it twice.
+ */
+static bool is_being_created(fuse_req_t req, struct inode *in)
+{
+    bool is = in->creator && in->creator == fuse_req_ctx(req)->pid;
+
+    in->creator = 0;
+    return is;
+}
+
+static void created_attr(fuse_req_t req, struct inode *in)
+{
+    struct node node = {.flags = NODE_VALUE, .stamp = in->created};
+    struct stat st;
+
+    attr_of_node(in->fs, in, &node, &st);
+    reply_attr(req, in, &st, 0);
+}
+
 void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
@@ -85,6 +106,8 @@ void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (fi && in->lost && lock_is_lost(in, fi->fh)) {
         fuse_reply_err(req, EIO);
+    } else if (is_being_created(req, in)) {
+        created_attr(req, in);
     } else if (attr_is_local(in, req, fi)) {
         attr_of_local(fs, in, &st);
         reply_attr(req, in, &st, 0);
