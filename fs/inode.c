@@ -295,7 +295,16 @@ void inode_move_tree(struct fs *fs, struct slice from, struct slice to)
     struct inode **moved = NULL;
     size_t count = 0;
 
-    for (size_t i = 0; i < fs->buckets; i++) {
+    struct inode *leaf = inode_find(fs, INODE_FILE, from, slice_of(NULL, 0));
+    bool alone = leaf && LIST_EMPTY(&fs->retired) &&
+                 !inode_find(fs, INODE_DIR, from, slice_of(NULL, 0));
+
+    if (alone) {
+        moved = xmalloc(sizeof(*moved));
+        moved[count++] = leaf;
+        leaf->pins++;
+    }
+    for (size_t i = 0; i < fs->buckets && !alone; i++) {
         for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
             if (in->gone || !slice_has_prefix(key_slice(&in->key), from))
                 continue;

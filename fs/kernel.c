@@ -186,10 +186,27 @@ static bool touched(const struct inode *in, const struct touch *touches, size_t 
     return false;
 }
 
+/*
+ * What the kernel knows below a node it knows by way of its directory: without one a leaf is moved,
+ * or nothing, and there is no need to look at every inode.
+ */
+static bool has_below(struct fs *fs, const struct touch *touch)
+{
+    return touch->key.len == 0 || inode_find(fs, INODE_DIR, touch->key, slice_of(NULL, 0));
+}
+
 static void recall_below(struct recall *r, const struct touch *touches, size_t count)
 {
     struct fs *fs = r->fs;
+    bool below = false;
 
+    for (size_t i = 0; i < count; i++) {
+        if (touches[i].kind == TOUCH_SUBTREE)
+            recall_entry(r, touches[i].key);
+        below |= touches[i].kind != TOUCH_ENTRY && has_below(fs, &touches[i]);
+    }
+    if (!below)
+        return;
     for (size_t i = 0; i < fs->buckets; i++) {
         for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
             if (!in->gone && !inode_is_local(in) && touched(in, touches, count))

@@ -302,7 +302,7 @@ static void quiet(void)
         more = false;
         test_loop_run(loop);
         for (int i = 0; i < SEATS; i++)
-            more |= one_step(&seats[i], 0) | one_step(&seats[i], 1);
+            more |= (int)one_step(&seats[i], 0) | (int)one_step(&seats[i], 1);
     }
 }
 

@@ -52,8 +52,10 @@ static void send_bytes(uint16_t type, uint64_t id, struct slice payload)
 static void send_welcome(uint64_t id)
 {
     struct buf b = {0};
-    struct msg_welcome w = {
-        .version = 1, .session = ++session, .secret = session * 7, .lease_ms = term_ms};
+    struct msg_welcome w = {.version = 1, .lease_ms = term_ms};
+
+    w.session = ++session;
+    w.secret = session * 7;
     msg_put_welcome(&b, &w);
     send_bytes(MSG_WELCOME, id, buf_slice(&b));
     buf_free(&b);
