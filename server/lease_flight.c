@@ -9,6 +9,8 @@ static struct slice flight_parent(const struct lease_flight *f)
 
 static struct slice flight_last(const struct lease_flight *f)
 {
+    if (f->key.len == 0)
+        return f->key;
     return slice_of(f->key.data + f->parent_len, f->key.len - f->parent_len);
 }
 

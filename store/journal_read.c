@@ -208,7 +208,7 @@ int journal_read(struct journal_read *r, char **why)
         (first == count || list[first] != r->from.segment))
         error = damaged(r, r->from.segment, 0, "the file is missing", why);
     if (error == 0)
-        error = read_list(r, list + first, count - first, &bytes, why);
+        error = read_list(r, count ? list + first : NULL, count - first, &bytes, why);
     r->segments = count - first;
     r->first_segment = count ? list[0] : 0;
     r->last_segment = count ? list[count - 1] : 0;
