@@ -440,6 +440,7 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!LIST_EMPTY(&in->holds))
         lock_release_handle(in, fi->fh);
     inode_count_opens(in, fi->fh, -1);
+    in->creator = 0;
     fuse_reply_err(req, 0);
     inode_release(fs, in);
 }

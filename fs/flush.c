@@ -253,6 +253,7 @@ void content_touched(struct fs *fs, struct inode *in)
     uint64_t now = loop_wall(fs->loop);
 
     in->writes++;
+    in->creator = 0;
     pages_changed(in);
     if (!in->is_unsent)
         LIST_INSERT_HEAD(&fs->unsent, in, unsent);

@@ -81,10 +81,10 @@ static bool attr_is_local(const struct inode *in, fuse_req_t req, const struct f
  */
 static bool is_being_created(fuse_req_t req, struct inode *in)
 {
-    bool is = in->creator && in->creator == fuse_req_ctx(req)->pid;
-
+    if (!in->creator || in->creator != fuse_req_ctx(req)->pid)
+        return false;
     in->creator = 0;
-    return is;
+    return true;
 }
 
 static void created_attr(fuse_req_t req, struct inode *in)

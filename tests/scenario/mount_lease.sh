@@ -304,6 +304,36 @@ for i in $(seq 100); do
     assert_eq "b$i" "$(cat "$a/D/turns")" "b's turn"
 done
 
+# An exclusive open makes its file once, also when another mount removes that before open returns.
+timeout 100 python3 - "$a/D/once" "$b/D/once" <<'END' || fail "O_EXCL made a file that nobody was told of"
+import multiprocessing, os, sys, time
+
+def remover(path, stop, removed):
+    while not stop.is_set():
+        try:
+            os.unlink(path)
+            removed.value += 1
+        except OSError:
+            pass
+
+path, there = sys.argv[1:]
+stop, removed = multiprocessing.Event(), multiprocessing.Value("q", 0)
+process = multiprocessing.Process(target=remover, args=(there, stop, removed))
+process.start()
+made, end = 0, time.monotonic() + 90
+while made < 3000 and time.monotonic() < end:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        made += 1
+    except OSError:
+        pass
+stop.set()
+process.join()
+left = os.path.exists(path)
+print("made", made, "removed", removed.value, "left", left)
+sys.exit(made != removed.value + left or made < 100)
+END
+
 unmount_ecpfs a "$a_pid"
 unmount_ecpfs b "$b_pid"
 stop_ecpd
