@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seats of sessions at a lock table: what the table tells them, and how they end. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include "base/log.h"
+#include "net/msg_lock.h"
+#include "server/batch.h"
+#include "server/locks_int.h"
+
+/* ---- Seats ---- */
+
+static struct locks *locks_of(struct session *session)
+{
+    struct backend *backend = session->namespace->backend;
+    struct locks *locks = backend->locks;
+    struct lock_config config = {.max_locks = server_limits(session->server)->max_locks,
+                                 .seed = loop_random(session->loop)};
+
+    if (!locks) {
+        locks = backend->locks = xcalloc(1, sizeof(*locks));
+        locks->loop = session->loop;
+        locks->table = lock_table_new(&config);
+        locks->share = lock_table_stats(locks->table)->max / 4;
+    }
+    return locks;
+}
+
+struct lock_seat *lock_seat_of(struct session *session)
+{
+    struct lock_seat *seat = session->seat;
+
+    if (seat)
+        return seat;
+    seat = session->seat = xcalloc(1, sizeof(*seat));
+    seat->locks = locks_of(session);
+    seat->session = session;
+    seat->holder = lock_session_new(seat->locks->table, seat);
+    seat->id = session->id;
+    seat->secret = session->secret;
+    seat->name = xasprintf("session %016" PRIx64 " of %s at %s", session->id, session->program,
+                           conn_peer(session->conn));
+    TAILQ_INIT(&seat->ops);
+    LIST_INSERT_HEAD(&seat->locks->seats, seat, all);
+    return seat;
+}
+
+static void op_free(struct lock_seat *seat, struct lock_op *op)
+{
+    TAILQ_REMOVE(&seat->ops, op, queue);
+    free(op);
+}
+
+void lock_pending_free(struct lock_pending *p)
+{
+    LIST_REMOVE(p, all);
+    free(p);
+}
+
+/* Nobody waits for an answer any more. */
+static void seat_empty(struct lock_seat *seat)
+{
+    struct lock_op *op;
+    struct lock_pending *p;
+
+    while ((op = TAILQ_FIRST(&seat->ops)))
+        op_free(seat, op);
+    while ((p = LIST_FIRST(&seat->pending))) {
+        lock_cancel(p->request);
+        lock_pending_free(p);
+        lock_events_serve(seat->locks); /* another of them may have been granted */
+    }
+}
+
+static void seat_free(struct lock_seat *seat)
+{
+    seat_empty(seat);
+    loop_cancel(seat->locks->loop, seat->timer);
+    LIST_REMOVE(seat, all);
+    lock_session_free(seat->holder);
+    free(seat->name);
+    free(seat);
+}
+
+void locks_free(struct locks *locks)
+{
+    if (!locks)
+        return;
+    while (!LIST_EMPTY(&locks->seats))
+        seat_free(LIST_FIRST(&locks->seats));
+    lock_table_free(locks->table);
+    free(locks);
+}
+
+/* ---- What the table says ---- */
+
+/* Rises with each grant; over a restart with the clock. */
+static uint64_t next_stamp(struct locks *locks)
+{
+    uint64_t wall = loop_wall(locks->loop);
+
+    locks->stamp = wall > locks->stamp ? wall : locks->stamp + 1;
+    return locks->stamp;
+}
+
+void lock_send_name(struct session *session, uint16_t type, uint64_t owner, struct slice name)
+{
+    struct buf out = {0};
+    struct msg_lock_name m = {.owner = owner, .name = name};
+    size_t mark = frame_begin(&out, type, 0);
+
+    msg_put_lock_name(&out, &m);
+    frame_end(&out, mark);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
+void lock_send_locked(struct lock_seat *seat, uint64_t id)
+{
+    struct buf out = {0};
+    size_t mark = frame_begin(&out, MSG_LOCKED, id);
+
+    msg_put_locked(&out, next_stamp(seat->locks));
+    frame_end(&out, mark);
+    session_send(seat->session, &out);
+    buf_free(&out);
+}
+
+static void event_serve(const struct lock_event *event)
+{
+    struct lock_seat *seat = lock_session_cookie(event->session);
+    struct lock_pending *p = event->cookie;
+
+    if (event->kind == LOCK_EVENT_RECALL) {
+        if (seat->session)
+            lock_send_name(seat->session, MSG_LOCK_RECALL, event->owner, key_slice(&event->name));
+        return;
+    }
+    if (event->kind == LOCK_EVENT_GRANTED)
+        lock_send_locked(seat, p->id);
+    else
+        session_send_error(seat->session, p->id,
+                           event->kind == LOCK_EVENT_BUSY ? ECP_EBUSY : ECP_EDEADLOCK, 0, "");
+    lock_pending_free(p);
+}
+
+void lock_events_serve(struct locks *locks)
+{
+    struct lock_event event;
+
+    while (lock_next_event(locks->table, &event))
+        event_serve(&event);
+}
+
+/* ---- The end of a session ---- */
+
+static void seat_check(struct lock_seat *seat)
+{
+    struct locks *locks = seat->locks;
+
+    if (seat->session || seat->updates || !seat->certain)
+        return;
+    seat_free(seat);
+    lock_events_serve(locks);
+}
+
+static void window_over(void *cookie)
+{
+    struct lock_seat *seat = cookie;
+
+    seat->timer = NULL;
+    seat->certain = true;
+    if (lock_session_count(seat->holder))
+        log_notice("%s: did not come back; its %zu locks are free", seat->name,
+                   lock_session_count(seat->holder));
+    seat_check(seat);
+}
+
+/* A unix socket that closes without goodbye was closed by its process, or that is gone. Over TCP it
+ * may be the network alone. */
+void lock_seat_end(struct session *session)
+{
+    struct lock_seat *seat = session->seat;
+
+    if (!seat)
+        return;
+    seat_empty(seat);
+    seat->session = NULL;
+    seat->updates = session->updates;
+    seat->certain = session->released || !lock_session_count(seat->holder) ||
+                    strncmp(conn_peer(session->conn), "unix:", 5) == 0;
+    if (!seat->certain) {
+        seat->locks->lost++;
+        lock_kept_all(seat->holder);
+        seat->timer = loop_timer(session->loop, server_limits(session->server)->recovery_time,
+                                 window_over, seat);
+    }
+    if (!seat->updates && seat->certain)
+        session->seat = NULL;
+    struct locks *locks = seat->locks;
+    seat_check(seat);
+    lock_events_serve(locks);
+}
+
+void lock_seat_update_done(struct session *session, uint64_t sequence)
+{
+    struct lock_seat *seat = session->seat;
+    struct lock_op *op;
+
+    if (!seat || (seat->session && session->state == SESSION_ENDED))
+        return; /* lock_seat_end is about to come, and counts what is left */
+    if (!seat->session) {
+        if (--seat->updates == 0) {
+            session->seat = NULL;
+            seat_check(seat);
+        }
+        return;
+    }
+    TAILQ_FOREACH (op, &seat->ops, queue)
+        if (op->updates && sequence <= op->sequence)
+            op->updates--;
+    lock_seat_run(seat);
+}
+
+void locks_end_former(struct locks *locks, uint64_t id, uint64_t secret)
+{
+    struct lock_seat *seat;
+
+    if (!locks)
+        return;
+    LIST_FOREACH (seat, &locks->seats, all)
+        if (!seat->session && seat->id == id && seat->secret == secret)
+            break;
+    if (seat) {
+        seat->certain = true;
+        seat_check(seat);
+    }
+}
