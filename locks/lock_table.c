@@ -306,6 +306,14 @@ static struct lock_entry *held(struct lock_owner *owner, struct slice name)
     return n ? lock_entry_find(t, owner, n) : NULL;
 }
 
+bool lock_is_exclusive(struct lock_session *session, uint64_t id, struct slice name)
+{
+    struct lock_owner *owner = lock_owner_find(session, id);
+    struct lock_entry *e = owner ? held(owner, name) : NULL;
+
+    return e && e->at_mode == LOCK_EXCLUSIVE;
+}
+
 void lock_release(struct lock_session *session, uint64_t id, const struct lock_item *items,
                   size_t count)
 {

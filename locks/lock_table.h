@@ -101,6 +101,9 @@ int lock_ask(struct lock_session *session, const struct lock_who *who,
 /* Ends a waiting request without an event. */
 void lock_cancel(struct lock_request *request);
 
+/* Whether the owner holds something of just this name that is exclusive. */
+bool lock_is_exclusive(struct lock_session *session, uint64_t owner, struct slice name);
+
 /* Takes items back; what is not held is passed over. The mode matters for counted ones only. */
 void lock_release(struct lock_session *session, uint64_t owner, const struct lock_item *items,
                   size_t count);

@@ -19,6 +19,7 @@ static struct locks *locks_of(struct session *session)
     if (!locks) {
         locks = backend->locks = xcalloc(1, sizeof(*locks));
         locks->loop = session->loop;
+        locks->store = backend->store;
         locks->table = lock_table_new(&config);
         locks->share = lock_table_stats(locks->table)->max / 4;
     }
@@ -37,6 +38,7 @@ struct lock_seat *lock_seat_of(struct session *session)
     seat->holder = lock_session_new(seat->locks->table, seat);
     seat->id = session->id;
     seat->secret = session->secret;
+    seat->unsynced = session->last_sequence && !store_done_is_durable(seat->locks->store);
     seat->name = xasprintf("session %016" PRIx64 " of %s at %s", session->id, session->program,
                            conn_peer(session->conn));
     TAILQ_INIT(&seat->ops);
@@ -74,6 +76,7 @@ static void seat_empty(struct lock_seat *seat)
 static void seat_free(struct lock_seat *seat)
 {
     seat_empty(seat);
+    lock_seat_forget_sync(seat);
     loop_cancel(seat->locks->loop, seat->timer);
     LIST_REMOVE(seat, all);
     lock_session_free(seat->holder);
@@ -153,11 +156,13 @@ void lock_events_serve(struct locks *locks)
 
 /* ---- The end of a session ---- */
 
-static void seat_check(struct lock_seat *seat)
+void lock_seat_check(struct lock_seat *seat)
 {
     struct locks *locks = seat->locks;
 
     if (seat->session || seat->updates || !seat->certain)
+        return;
+    if (lock_session_count(seat->holder) && !lock_seat_durable(seat))
         return;
     seat_free(seat);
     lock_events_serve(locks);
@@ -172,7 +177,7 @@ static void window_over(void *cookie)
     if (lock_session_count(seat->holder))
         log_notice("%s: did not come back; its %zu locks are free", seat->name,
                    lock_session_count(seat->holder));
-    seat_check(seat);
+    lock_seat_check(seat);
 }
 
 /* A unix socket that closes without goodbye was closed by its process, or that is gone. Over TCP it
@@ -197,7 +202,7 @@ void lock_seat_end(struct session *session)
     if (!seat->updates && seat->certain)
         session->seat = NULL;
     struct locks *locks = seat->locks;
-    seat_check(seat);
+    lock_seat_check(seat);
     lock_events_serve(locks);
 }
 
@@ -208,10 +213,11 @@ void lock_seat_update_done(struct session *session, uint64_t sequence)
 
     if (!seat || (seat->session && session->state == SESSION_ENDED))
         return; /* lock_seat_end is about to come, and counts what is left */
+    seat->unsynced |= !store_done_is_durable(seat->locks->store);
     if (!seat->session) {
         if (--seat->updates == 0) {
             session->seat = NULL;
-            seat_check(seat);
+            lock_seat_check(seat);
         }
         return;
     }
@@ -232,6 +238,6 @@ void locks_end_former(struct locks *locks, uint64_t id, uint64_t secret)
             break;
     if (seat) {
         seat->certain = true;
-        seat_check(seat);
+        lock_seat_check(seat);
     }
 }

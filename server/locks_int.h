@@ -8,6 +8,7 @@
 
 struct locks {
     struct loop *loop;
+    struct store *store;
     struct lock_table *table;
     LIST_HEAD(, lock_seat) seats;
     uint64_t stamp; /* of the last grant */
@@ -16,13 +17,14 @@ struct locks {
     uint64_t forced, lost;
 };
 
-/* A lock message that waits for updates, or for those before it. */
+/* A lock message that waits for updates, for the disk, or for those before it. */
 struct lock_op {
     TAILQ_ENTRY(lock_op) queue;
     uint16_t type;
     uint64_t id;
     uint64_t sequence; /* of the last update before it */
-    size_t updates;    /* of those, not done yet; counted for what releases */
+    size_t updates;    /* of those, not done yet */
+    bool durable;      /* they are, and on disk */
     size_t len;
     uint8_t payload[];
 };
@@ -45,6 +47,8 @@ struct lock_seat {
     uint64_t id, secret;
     char *name;
     bool warned, full;
+    bool unsynced;          /* an update was done, and is not known to be on disk */
+    struct lock_sync *sync; /* under way for those done before; else NULL */
     /* When the session has ended: */
     size_t updates;           /* still to be done */
     bool certain;             /* nobody believes to hold anything any more */
@@ -63,7 +67,20 @@ void lock_send_name(struct session *session, uint16_t type, uint64_t owner, stru
 /* The answer to a LOCK that is granted. */
 void lock_send_locked(struct lock_seat *seat, uint64_t id);
 
+/* Frees the seat of a session that has ended when nothing holds its locks back any more. */
+void lock_seat_check(struct lock_seat *seat);
+
+/* ---- lock_durable.c ---- */
+
+/* Whether what the session wrote is on disk. If not, lock_seat_synced or, when the session has
+ * ended, lock_seat_check is called when it is. */
+bool lock_seat_durable(struct lock_seat *seat);
+void lock_seat_forget_sync(struct lock_seat *seat);
+
 /* ---- serve_lock.c ---- */
+
+/* What was done before the first message that waits is on disk, or (error) cannot be. */
+void lock_seat_synced(struct lock_seat *seat, int error);
 
 /* Serves those messages whose turn has come. */
 void lock_seat_run(struct lock_seat *seat);

@@ -204,28 +204,50 @@ static int op_serve(struct lock_seat *seat, uint16_t type, uint64_t id, struct s
     return error;
 }
 
-/* What releases is served after the updates before it, so that the next holder sees them. */
-static bool releases(uint16_t type, struct slice payload)
+/* Whether a part of some lock becomes shared that was exclusive. */
+static bool weakens(const struct lock_seat *seat, struct msg_lock *m)
+{
+    struct msg_lock_item item;
+
+    for (uint16_t i = 0; i < m->count && !msg_get_lock_item(&m->r, &item); i++)
+        if (!item.exclusive && !item.counted &&
+            lock_is_exclusive(seat->holder, m->who.owner, item.name))
+            return true;
+    return false;
+}
+
+static bool releases(const struct lock_seat *seat, uint16_t type, struct slice payload)
 {
     struct msg_lock m;
 
-    return type == MSG_UNLOCK ||
-           (type == MSG_LOCK && !msg_get_lock(payload, &m) && (m.flags & MSG_LOCK_REPLACE));
+    if (type != MSG_LOCK)
+        return type == MSG_UNLOCK;
+    if (msg_get_lock(payload, &m) || (m.flags & MSG_LOCK_TEST))
+        return false;
+    return (m.flags & MSG_LOCK_REPLACE) || weakens(seat, &m);
+}
+
+/* What releases is served after the updates before it, and when they are on disk: so the next
+ * holder sees them, and nobody acts upon what might still be lost. */
+static bool may_serve(struct lock_seat *seat, const struct lock_op *op)
+{
+    return op->durable || !releases(seat, op->type, slice_of(op->payload, op->len)) ||
+           (!op->updates && lock_seat_durable(seat));
 }
 
 int serve_lock(struct session *session, const struct frame *frame)
 {
     struct lock_seat *seat = lock_seat_of(session);
-    size_t updates = releases(frame->type, frame->payload) ? session->updates : 0;
     struct lock_op *op;
 
-    if (TAILQ_EMPTY(&seat->ops) && !updates)
+    if (TAILQ_EMPTY(&seat->ops) && (!releases(seat, frame->type, frame->payload) ||
+                                    (!session->updates && lock_seat_durable(seat))))
         return op_serve(seat, frame->type, frame->id, frame->payload);
     op = xmalloc(sizeof(*op) + frame->payload.len);
     *op = (struct lock_op){.type = frame->type,
                            .id = frame->id,
                            .sequence = session->last_sequence,
-                           .updates = updates,
+                           .updates = session->updates,
                            .len = frame->payload.len};
     if (op->len)
         memcpy(op->payload, frame->payload.data, op->len);
@@ -239,11 +261,30 @@ void lock_seat_run(struct lock_seat *seat)
     struct lock_op *op;
     int error = 0;
 
-    while (!error && (op = TAILQ_FIRST(&seat->ops)) && !op->updates) {
+    while (!error && (op = TAILQ_FIRST(&seat->ops)) && may_serve(seat, op)) {
         TAILQ_REMOVE(&seat->ops, op, queue);
         error = op_serve(seat, op->type, op->id, slice_of(op->payload, op->len));
         free(op);
     }
     if (error)
         session_cut(session, error, "malformed or unexpected message");
+}
+
+/* It is the first message that waits for the disk: those after it wait for their turn. */
+void lock_seat_synced(struct lock_seat *seat, int error)
+{
+    struct session *session = seat->session;
+    struct lock_op *op = TAILQ_FIRST(&seat->ops);
+
+    if (!op)
+        return;
+    session_ref(session);
+    op->durable = true;
+    if (error) {
+        TAILQ_REMOVE(&seat->ops, op, queue);
+        session_send_error(session, op->id, error, 0, "");
+        free(op);
+    }
+    lock_seat_run(seat);
+    session_unref(session);
 }

@@ -219,6 +219,9 @@ void store_apply(struct store *store, const struct update *updates, size_t count
 typedef void store_sync_fn(void *cookie, int error);
 void store_sync(struct store *store, store_sync_fn *done, void *cookie);
 
+/* Whether store_apply's done says that a batch is durable, as configured; else store_sync does. */
+bool store_done_is_durable(const struct store *store);
+
 /*
  * Begins a checkpoint unless one is under way or nothing has changed: what was updated goes into
  * the engine, and the journal behind it is removed.

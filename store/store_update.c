@@ -100,10 +100,16 @@ static void batch_durable(void *cookie, int error)
     tell(b);
 }
 
+bool store_done_is_durable(const struct store *s)
+{
+    return !s->journal ||
+           (s->options.wait_durable && s->options.durability == DURABILITY_COMMIT);
+}
+
 /* With wait_durable failures take their turn too, so that answers come in order. */
 static void tell_all(struct store *s, struct batch *first)
 {
-    bool wait = s->options.wait_durable && s->journal && s->options.durability == DURABILITY_COMMIT;
+    bool wait = s->journal && store_done_is_durable(s);
     for (struct batch *b = first, *next; b; b = next) {
         next = b->next;
         if (wait)

@@ -1,168 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locks between clients and a server in one process: order, updates before unlocks, lost sessions.
  */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "net/call.h"
 #include "net/conn.h"
-#include "net/event.h"
 #include "net/msg_lock.h"
-#include "server/server.h"
-#include "store/engine_lmdb.h"
-#include "store/store.h"
+#include "tests/unit/test_lock_util.h"
 
-#define CLIENTS 8
 #define WAITERS 1000
 
-static char directory[] = "/tmp/test_lock_server.XXXXXX", address[64], tcp[64];
-static struct loop *loop;
-static struct network *network;
-static struct store *store;
-static struct server *server;
-static struct client *clients[CLIENTS];
-static struct key name;
-
-static void step(void *cookie)
-{
-    event_loop_stop(loop);
-}
-
-static void until(const bool *flag)
-{
-    uint64_t deadline = loop_now(loop) + 20 * LOOP_SEC;
-    struct loop_event *timer = loop_timer(loop, 20 * LOOP_SEC, step, NULL);
-    while (!*flag) {
-        event_loop_run(loop);
-        cr_assert(*flag || loop_now(loop) < deadline, "nothing happened in 20 s");
-    }
-    loop_cancel(loop, timer);
-}
-
-/* What until waits for has happened. */
-static void happened(bool *flag)
-{
-    *flag = true;
-    event_loop_stop(loop);
-}
-
-static struct client *connect_to(const char *to)
-{
-    struct client_config config = {.address = to, .namespace = "USER", .program = "test"};
-    return client_new(loop, network, &config);
-}
-
-static void start(struct server_limits limits)
-{
-    struct engine *engine;
-    struct listener *listener;
-    char *why = NULL;
-    server = server_new(loop, &limits);
-    cr_assert_eq(engine_lmdb_open(directory, 64u << 20, &engine, &why), 0, "%s", why);
-    cr_assert_eq(store_open(loop, engine, NULL, &store, &why), 0);
-    cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
-    cr_assert_eq(server_listen(server, network, address, &listener, &why), 0, "%s", why);
-    cr_assert_eq(server_listen(server, network, "127.0.0.1:0", &listener, &why), 0, "%s", why);
-    snprintf(tcp, sizeof tcp, "127.0.0.1:%d", event_listener_port(listener));
-    for (int i = 0; i < CLIENTS; i++)
-        clients[i] = connect_to(i % 2 ? tcp : address);
-}
-
-static void setup(void)
-{
-    cr_assert(mkdtemp(directory));
-    snprintf(address, sizeof address, "unix:%s/socket", directory);
-    loop = event_loop_new();
-    network = event_network_new(loop);
-    key_root(&name);
-    key_append(&name, slice_str("L"));
-}
-
-static void teardown(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        client_free(clients[i]);
-    server_free(server);
-    store_close(store, step, NULL);
-    event_loop_run(loop);
-    char *command = xasprintf("rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
-    free(command);
-}
-
 TestSuite(lock_server, .init = setup, .fini = teardown, .timeout = 120);
-
-struct waiter {
-    struct client *client;
-    uint64_t owner, stamp;
-    int error;
-    bool done;
-    struct call *call;
-};
-
-static void on_lock(void *cookie, int error, uint64_t stamp)
-{
-    struct waiter *w = cookie;
-    w->error = error;
-    w->stamp = stamp;
-    happened(&w->done);
-}
-
-static void ask(struct waiter *w, bool wait)
-{
-    struct call_lock_item item = {.name = key_slice(&name), .exclusive = true};
-    struct call_lock_args args = {.who = {.owner = w->owner, .text = slice_str("test")},
-                                  .items = &item,
-                                  .count = 1,
-                                  .wait = wait};
-    w->done = false;
-    w->call = call_lock(w->client, &args, on_lock, w);
-}
-
-static void on_unlock(void *cookie, int error)
-{
-    cr_assert_eq(error, 0);
-    happened(cookie);
-}
-
-static void unlock(struct waiter *w, bool *done)
-{
-    *done = false;
-    call_unlock(w->client, w->owner, NULL, 0, on_unlock, done);
-}
-
-static void on_stats(void *cookie, int error, struct slice text)
-{
-    struct waiter *w = cookie;
-    unsigned waiting = 0;
-    char *copy = xasprintf("%.*s", (int)text.len, (const char *)text.data);
-    sscanf(strstr(copy, "locks_waiting "), "locks_waiting %u", &waiting);
-    free(copy);
-    w->stamp = waiting;
-    happened(&w->done);
-}
-
-/* Until so many requests wait at the server. */
-static void until_waiting(unsigned count)
-{
-    struct waiter w = {0};
-    for (int i = 0; i < 2000; i++) {
-        w.done = false;
-        call_stats(clients[0], on_stats, &w);
-        until(&w.done);
-        if (w.stamp == count)
-            return;
-    }
-    cr_assert(false, "%u wait, not %u", (unsigned)w.stamp, count);
-}
 
 Test(lock_server, a_thousand_waiters_are_served_in_order_each_once)
 {
     static struct waiter w[WAITERS + 1];
     bool unlocked;
-    start((struct server_limits){0});
+    start((struct server_limits){0}, NULL);
     w[0] = (struct waiter){.client = clients[0], .owner = 5000};
     ask(&w[0], true);
     until(&w[0].done);
@@ -201,7 +52,7 @@ Test(lock_server, unlock_comes_after_the_updates_before_it)
     struct waiter a = {.owner = 1}, b = {.owner = 1}, update = {0}, read = {0};
     struct update set = {.kind = UPDATE_SET, .key = key_slice(&name), .value = slice_str("new")};
     bool unlocked;
-    start((struct server_limits){0});
+    start((struct server_limits){0}, NULL);
     a.client = clients[0];
     b.client = clients[1];
     ask(&a, true);
@@ -290,21 +141,21 @@ static uint64_t wait_after_loss(const char *to)
 
 Test(lock_server, lock_of_a_lost_connection_stands_for_the_window)
 {
-    start((struct server_limits){.recovery_time = 700 * LOOP_MS});
+    start((struct server_limits){.recovery_time = 700 * LOOP_MS}, NULL);
     cr_assert_geq(wait_after_loss(tcp), 700 * LOOP_MS);
 }
 
 /* With a window that no test would outlast. */
 Test(lock_server, lock_of_a_closed_unix_socket_is_free)
 {
-    start((struct server_limits){.recovery_time = 3600 * LOOP_SEC});
+    start((struct server_limits){.recovery_time = 3600 * LOOP_SEC}, NULL);
     wait_after_loss(address);
 }
 
 Test(lock_server, cancelled_request_is_answered)
 {
     struct waiter a = {.owner = 1}, b = {.owner = 2};
-    start((struct server_limits){0});
+    start((struct server_limits){0}, NULL);
     a.client = b.client = clients[0];
     ask(&a, true);
     ask(&b, true);
@@ -318,7 +169,7 @@ Test(lock_server, cancelled_request_is_answered)
 Test(lock_server, full_session_is_refused_alone)
 {
     struct waiter a = {.owner = 1}, b = {.owner = 1};
-    start((struct server_limits){.max_locks = 4});
+    start((struct server_limits){.max_locks = 4}, NULL);
     a.client = clients[0];
     b.client = clients[1];
     ask(&a, true);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was written under a lock is on disk before the lock passes on. */
+#include <stdlib.h>
+#include "base/log.h"
+#include "server/locks_int.h"
+
+struct lock_sync {
+    struct lock_seat *seat; /* NULL: gone */
+};
+
+/* Those of the session's updates that were done when the sync began are durable, or cannot be. */
+static void synced(void *cookie, int error)
+{
+    struct lock_sync *sync = cookie;
+    struct lock_seat *seat = sync->seat;
+
+    free(sync);
+    if (!seat)
+        return;
+    seat->sync = NULL;
+    if (error)
+        seat->unsynced = true;
+    if (seat->session)
+        lock_seat_synced(seat, error);
+    else if (!error)
+        lock_seat_check(seat);
+    else
+        log_error("%s: what it wrote cannot become durable; nobody gets its locks", seat->name);
+}
+
+bool lock_seat_durable(struct lock_seat *seat)
+{
+    if (!seat->unsynced && !seat->sync)
+        return true;
+    if (seat->sync)
+        return false;
+    seat->unsynced = false;
+    seat->sync = xcalloc(1, sizeof(*seat->sync));
+    seat->sync->seat = seat;
+    store_sync(seat->locks->store, synced, seat->sync);
+    return false;
+}
+
+void lock_seat_forget_sync(struct lock_seat *seat)
+{
+    if (seat->sync)
+        seat->sync->seat = NULL;
+}
