@@ -10,7 +10,6 @@ import sys
 import time
 
 
-
 def say(text):
     print(text, flush=True)
 
@@ -21,72 +20,6 @@ def is_there(path, seconds=30):
         if time.monotonic() > end:
             sys.exit(f"{path} does not come")
         time.sleep(0.01)
-
-
-def increment(fd):
-    """Reads the number in an open file and writes the next one."""
-    value = int(os.pread(fd, 64, 0) or b"0") + 1
-    os.pwrite(fd, b"%d" % value, 0)
-
-
-def increments(method, mount, processes, count):
-    """Processes that each add 1 to G/n as often, each time under a lock."""
-    children = []
-    for _ in range(processes):
-        children.append(os.fork())
-        if children[-1] == 0:
-            increments_of_one(method, mount, count)
-            os._exit(0)
-    for child in children:
-        if os.waitpid(child, 0)[1]:
-            sys.exit(f"{method}: a process failed")
-
-
-def increments_of_one(method, mount, count):
-    counter = f"{mount}/G/n"
-    fd = os.open(counter, os.O_RDWR)
-    if method == "flock":
-        for _ in range(count):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            increment(fd)
-            fcntl.flock(fd, fcntl.LOCK_UN)
-    elif method == "fcntl":
-        for _ in range(count):
-            fcntl.lockf(fd, fcntl.LOCK_EX)
-            increment(fd)
-            fcntl.lockf(fd, fcntl.LOCK_UN)
-    elif method == "close":  # the end of the process, or of the file, gives the lock back
-        for _ in range(count):
-            lock = os.open(counter, os.O_RDWR)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            increment(lock)
-            os.close(lock)
-    elif method == "dotlock":  # a lock on another file; what was written is not closed before
-        lock = os.open(f"{mount}/G/.lock", os.O_RDWR)
-        for _ in range(count):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            increment(fd)
-            fcntl.flock(lock, fcntl.LOCK_UN)
-    elif method == "exit":  # the descriptor with the lock is the lower one: it is closed first
-        for _ in range(count):
-            if os.fork() == 0:
-                os.close(fd)
-                lock = os.open(f'{mount}/.locks/^COUNT("x")', os.O_WRONLY)
-                data = os.open(counter, os.O_RDWR)
-                assert lock < data
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                increment(data)
-                os._exit(0)
-            assert os.wait()[1] == 0
-    else:
-        raise ValueError(method)
-
-
-def append(mount, name, count):
-    fd = os.open(f"{mount}/G/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for i in range(count):
-        os.write(fd, b"%s %d\n" % (name.encode(), i))
-    os.close(fd)
 
 
 def lock_range(fd, kind, start, length, wait=False):
@@ -238,5 +171,4 @@ def losing(path, ready, go):
     say(os.pread(fd, 10, 0).decode())
 
 
-what = globals()[sys.argv[1]]
-what(*(int(a) if a.isdigit() and sys.argv[1] in ("increments", "append") else a for a in sys.argv[2:]))
+globals()[sys.argv[1]](*sys.argv[2:])
