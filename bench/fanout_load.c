@@ -1,253 +1,205 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many sessions cache the same pages, then one update touches them all: fanout_load ADDRESS
- * SESSIONS PAGES PID-OF-ECPD. bench/fanout starts it. */
+/* Many sessions cache the same pages; then updates touch one that all hold. What a session and a
+ * page cost the server in memory, and how long an update waits for all. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/log.h"
-#include "net/call.h"
+#include "bench/load.h"
+#include "bench/timing.h"
 #include "net/event.h"
 
 #define PAGE_ENTRIES 20 /* children of each ^F(page) */
+#define USAGE                                                                                      \
+    "fanout_load ADDRESS PID-OF-ECPD [--holders N] [--pages N] [--rounds N]: prints bytes and ns"
 
-struct load;
-
-struct session {
-    struct load *load;
-    struct client *client;
-    uint64_t lease; /* of the page that the update will touch */
-    unsigned pages; /* read */
-};
-
-struct load {
-    struct loop *loop;
-    struct network *network;
-    const char *address;
-    unsigned sessions, pages, connected, ready, unleased, invalidated;
+/* The last session is the writer's. */
+static struct {
+    struct load load;
+    uint64_t holders, pages, rounds;
     int pid;
-    struct session *session;
-    struct client *writer;
-    unsigned writing; /* page */
+    unsigned writing, ready, unleased, invalidated, round;
+    unsigned *pages_read; /* by each holder */
     uint64_t resident[3], started, last_invalidated;
-};
+    uint64_t *reached, *applied; /* ns, of each round */
+} run = {.holders = 1, .pages = 1, .rounds = 1};
 
-static struct key key_of(unsigned page, unsigned child, bool with_child)
+static struct client *writer(void)
+{
+    return run.load.session[run.holders].client;
+}
+
+static struct key key_of(unsigned page, int child)
 {
     struct key key;
     char text[16];
 
-    key_global(&key, slice_str("F"));
-    snprintf(text, sizeof(text), "%u", page);
-    key_append(&key, slice_str(text));
-    snprintf(text, sizeof(text), "%u", child);
-    if (with_child)
+    load_key(&key, "F", page);
+    snprintf(text, sizeof(text), "%d", child);
+    if (child >= 0)
         key_append(&key, slice_str(text));
     return key;
 }
 
-/* VmRSS in bytes. */
-static uint64_t resident(int pid)
+/* ---- updates ---- */
+
+static void read_first_again(void);
+
+static void finish(void)
 {
-    char path[64], line[256];
-    uint64_t kib = 0;
-    FILE *file;
+    double holders = (double)run.holders;
 
-    snprintf(path, sizeof(path), "/proc/%d/status", pid);
-    file = fopen(path, "r");
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "VmRSS: %" SCNu64, &kib) == 1)
-            break;
-    }
-    if (file)
-        fclose(file);
-    return kib * 1024;
-}
-
-static void give_up(const char *what, int error)
-{
-    fprintf(stderr, "fanout_load: %s: %s\n", what, error_text(error));
-    exit(1);
-}
-
-/* ---- the update ---- */
-
-static void finish(struct load *l, uint64_t applied)
-{
-    double sessions = l->sessions;
-
-    printf("sessions %u, pages %u of %u entries, not leased %u\n", l->sessions, l->pages,
-           PAGE_ENTRIES, l->unleased);
-    printf("server memory per session       %10.0f bytes\n",
-           (double)(int64_t)(l->resident[1] - l->resident[0]) / sessions);
-    printf("server memory per leased page   %10.0f bytes\n",
-           (double)(int64_t)(l->resident[2] - l->resident[1]) / sessions / l->pages);
-    printf("last invalidation after         %10.3f ms\n",
-           (double)(l->last_invalidated - l->started) / 1e6);
-    printf("update applied after            %10.3f ms (all have answered)\n",
-           (double)(applied - l->started) / 1e6);
-    event_loop_stop(l->loop);
+    printf("unleased %u\n", run.unleased);
+    printf("session-memory %.0f\n", (double)(int64_t)(run.resident[1] - run.resident[0]) / holders);
+    printf("page-memory %.0f\n",
+           (double)(int64_t)(run.resident[2] - run.resident[1]) / holders / (double)run.pages);
+    load_percentiles("reached", run.reached, run.rounds);
+    load_percentiles("applied", run.applied, run.rounds);
+    event_loop_stop(run.load.loop);
 }
 
 static void update_done(void *cookie, int error, const struct call_applied *applied)
 {
-    struct load *l = cookie;
-
-    (void)applied;
     if (error)
-        give_up("update", error);
-    if (l->invalidated != l->sessions - l->unleased)
-        fprintf(stderr, "fanout_load: %u invalidations, not %u\n", l->invalidated,
-                l->sessions - l->unleased);
-    finish(l, loop_now(l->loop));
+        load_fail("update", error);
+    if (run.invalidated != run.holders - run.unleased)
+        fprintf(stderr, "fanout_load: %u invalidations, not %u\n", run.invalidated,
+                (unsigned)run.holders - run.unleased);
+    run.applied[run.round] = now() - run.started;
+    run.reached[run.round] = run.last_invalidated - run.started;
+    if (++run.round < run.rounds)
+        read_first_again();
+    else
+        finish();
 }
 
-static void invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
+static void invalidate(void *session, uint64_t serial, const struct touch *touches, size_t count)
 {
-    struct session *s = cookie;
-
-    (void)touches;
-    (void)count;
-    s->load->invalidated++;
-    s->load->last_invalidated = loop_now(s->load->loop);
-    client_invalidated(s->client, serial);
+    run.invalidated++;
+    run.last_invalidated = now();
+    client_invalidated(((struct load_session *)session)->client, serial);
 }
 
-static void all_cached(struct load *l)
+static void all_cached(void)
 {
-    struct key key = key_of(0, 0, true);
-    struct update u = {.kind = UPDATE_SET, .key = key_slice(&key), .value = slice_str("new")};
+    struct key key = key_of(0, 0);
+    struct update u = {.kind = UPDATE_SET, .key = key_slice(&key), .value = load_value};
 
-    l->resident[2] = resident(l->pid);
-    l->started = loop_now(l->loop);
-    call_update(l->writer, &u, 1, update_done, l);
+    if (run.round == 0)
+        run.resident[2] = load_resident(run.pid);
+    run.invalidated = 0;
+    run.started = now();
+    call_update(writer(), &u, 1, update_done, NULL);
 }
 
 /* ---- reading ---- */
 
-static void read_next(struct session *s);
+static void read_next(struct load_session *s);
 
 static void read_done(void *cookie, int error, const struct call_pages *pages)
 {
-    struct session *s = cookie;
+    struct load_session *s = cookie;
+    unsigned *read = &run.pages_read[s - run.load.session];
 
     if (error)
-        give_up("read", error);
-    if (s->pages == 0 && pages->pages[0].lease == 0)
-        s->load->unleased++;
-    if (++s->pages < s->load->pages)
+        load_fail("read", error);
+    if (*read == 0 && pages->pages[0].lease == 0)
+        run.unleased++;
+    if (++*read < run.pages)
         read_next(s);
-    else if (++s->load->ready == s->load->sessions)
-        all_cached(s->load);
+    else if (++run.ready == run.holders)
+        all_cached();
 }
 
-static void read_next(struct session *s)
+static void read_next(struct load_session *s)
 {
-    struct key key = key_of(s->pages, 0, false);
+    struct key key = key_of(run.pages_read[s - run.load.session], -1);
     struct call_read_args args = {
         .parent = key_slice(&key), .lease = true, .max_value = 64, .budget = 65536};
 
     call_read(s->client, &args, read_done, s);
 }
 
-static void connect_next(void *cookie);
-
-static void session_state(void *cookie, enum client_state state, int error, const char *why)
+static void again_done(void *cookie, int error, const struct call_pages *pages)
 {
-    struct session *s = cookie;
-
-    (void)why;
-    if (state == CLIENT_LOST)
-        give_up("a session", error);
-    if (state == CLIENT_NORMAL)
-        loop_soon(s->load->loop, connect_next, s->load);
+    if (error)
+        load_fail("read", error);
+    run.unleased += pages->pages[0].lease == 0;
+    if (++run.ready == run.holders)
+        all_cached();
 }
 
-/* One after the other: the server's queue of connections is short. */
-static void connect_next(void *cookie)
+/* What was invalidated is leased anew. */
+static void read_first_again(void)
 {
-    struct load *l = cookie;
-    struct session *s = &l->session[l->connected];
-    struct client_config config = {.address = l->address,
-                                   .namespace = "USER",
-                                   .program = "fanout",
-                                   .invalidate = invalidate,
-                                   .state = session_state,
-                                   .cookie = s};
+    struct key key = key_of(0, -1);
+    struct call_read_args args = {
+        .parent = key_slice(&key), .lease = true, .max_value = 64, .budget = 65536};
 
-    if (l->connected == l->sessions) {
-        l->resident[1] = resident(l->pid);
-        for (unsigned i = 0; i < l->sessions; i++)
-            read_next(&l->session[i]);
-        return;
-    }
-    l->connected++;
-    s->load = l;
-    s->client = client_new(l->loop, l->network, &config);
-}
-
-static void connect_all(struct load *l)
-{
-    l->resident[0] = resident(l->pid);
-    connect_next(l);
+    run.ready = run.unleased = 0;
+    for (unsigned i = 0; i < run.holders; i++)
+        call_read(run.load.session[i].client, &args, again_done, NULL);
 }
 
 /* ---- data ---- */
 
-static void write_next(struct load *l);
+static void write_next(void);
 
 static void written(void *cookie, int error, const struct call_applied *applied)
 {
-    struct load *l = cookie;
-
-    (void)applied;
     if (error)
-        give_up("writing", error);
-    if (++l->writing < l->pages)
-        write_next(l);
-    else
-        connect_all(l);
+        load_fail("writing", error);
+    if (++run.writing < run.pages) {
+        write_next();
+        return;
+    }
+    for (unsigned i = 0; i < run.holders; i++)
+        read_next(&run.load.session[i]);
 }
 
-static void write_next(struct load *l)
+static void write_next(void)
 {
     struct key keys[PAGE_ENTRIES];
     struct update updates[PAGE_ENTRIES];
 
-    for (unsigned i = 0; i < PAGE_ENTRIES; i++) {
-        keys[i] = key_of(l->writing, i, true);
+    for (int i = 0; i < PAGE_ENTRIES; i++) {
+        keys[i] = key_of(run.writing, i);
         updates[i] = (struct update){
             .kind = UPDATE_SET, .key = key_slice(&keys[i]), .value = slice_str("some value")};
     }
-    call_update(l->writer, updates, PAGE_ENTRIES, written, l);
+    call_update(writer(), updates, PAGE_ENTRIES, written, NULL);
+}
+
+static void ready(struct load *l)
+{
+    run.resident[1] = load_resident(run.pid);
+    write_next();
 }
 
 int main(int argc, char **argv)
 {
-    struct load l = {.pid = argc == 5 ? atoi(argv[4]) : 0};
-    struct client_config config = {.namespace = "USER", .program = "fanout"};
+    const struct load_option options[] = {
+        {"--holders", &run.holders}, {"--pages", &run.pages}, {"--rounds", &run.rounds}};
 
-    if (argc != 5 || atoi(argv[2]) < 1 || atoi(argv[3]) < 1) {
-        fprintf(stderr, "usage: fanout_load ADDRESS SESSIONS PAGES PID-OF-ECPD\n");
+    if (argc > 2)
+        load_options(argv + 3, options, sizeof(options) / sizeof(options[0]), USAGE);
+    if (argc < 3 || !run.holders || !run.pages || !run.rounds) {
+        fprintf(stderr, "usage: %s\n", USAGE);
         return 2;
     }
-    log_open("fanout_load", false, LOG_LEVEL_WARNING);
-    l.address = config.address = argv[1];
-    l.sessions = (unsigned)atoi(argv[2]);
-    l.pages = (unsigned)atoi(argv[3]);
-    l.session = xcalloc(l.sessions, sizeof(*l.session));
-    l.loop = event_loop_new();
-    l.network = event_network_new(l.loop);
-    l.writer = client_new(l.loop, l.network, &config);
-    write_next(&l);
-    event_loop_run(l.loop);
-    for (unsigned i = 0; i < l.sessions; i++)
-        client_free(l.session[i].client);
-    client_free(l.writer);
-    event_loop_finish(l.loop, LOOP_SEC);
-    event_network_free(l.network);
-    event_loop_free(l.loop);
-    free(l.session);
+    run.pid = atoi(argv[2]);
+    run.resident[0] = load_resident(run.pid);
+    run.pages_read = xcalloc(run.holders, sizeof(*run.pages_read));
+    run.reached = xcalloc(run.rounds, sizeof(*run.reached));
+    run.applied = xcalloc(run.rounds, sizeof(*run.applied));
+    load_open(&run.load, "fanout_load", argv[1], (unsigned)run.holders + 1);
+    run.load.ready = ready;
+    run.load.invalidate = invalidate;
+    load_run(&run.load);
+    load_close(&run.load);
+    free(run.pages_read);
+    free(run.reached);
+    free(run.applied);
     return 0;
 }

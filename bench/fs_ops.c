@@ -4,40 +4,25 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "bench/timing.h"
 
 #define FILES      200
 #define ROUNDS_MAX 101
 #define BYTES      100
 
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void must(int result, const char *what)
-{
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-}
-
 static const char *name(const char *prefix, unsigned i)
 {
-    static char text[32];
+    static char text[2][32];
+    static unsigned turn;
+    char *into = text[++turn % 2];
 
-    snprintf(text, sizeof(text), "%s%u", prefix, i);
-    return text;
+    snprintf(into, sizeof(text[0]), "%s%u", prefix, i);
+    return into;
 }
 
 static void put(const char *file, int flags)
@@ -52,11 +37,10 @@ static void put(const char *file, int flags)
 
 /* ---- operations; each does FILES of what it is named for ---- */
 
-static void open_read_close(unsigned round)
+static void open_read_close(void)
 {
     char bytes[4096];
 
-    (void)round;
     for (unsigned i = 0; i < FILES; i++) {
         int fd = open(name("f", i), O_RDONLY);
         must(fd, "open");
@@ -65,63 +49,106 @@ static void open_read_close(unsigned round)
     }
 }
 
-static void stat_each(unsigned round)
+static void stat_of(const char *prefix)
 {
     struct stat st;
 
-    (void)round;
     for (unsigned i = 0; i < FILES; i++)
-        must(stat(name("f", i), &st), "stat");
+        must(stat(name(prefix, i), &st), "stat");
+}
+
+static void stat_each(void)
+{
+    stat_of("f");
+}
+
+static void stat_others(void)
+{
+    stat_of("others/f");
 }
 
 static int open_file = -1;
 
-static void pread_each(unsigned round)
+static void pread_each(void)
 {
     char bytes[4096];
 
-    (void)round;
     for (unsigned i = 0; i < FILES; i++)
         must((int)pread(open_file, bytes, sizeof(bytes), 0), "pread");
 }
 
-static void create_write_close(unsigned round)
-{
-    char prefix[16];
+static char fresh[16]; /* what new files' names begin with: no name is used twice */
 
-    snprintf(prefix, sizeof(prefix), "n%u.", round);
+static void create_write_close(void)
+{
+    static unsigned round;
+
+    snprintf(fresh, sizeof(fresh), "n%u.", round++);
     for (unsigned i = 0; i < FILES; i++)
-        put(name(prefix, i), O_EXCL);
+        put(name(fresh, i), O_EXCL);
 }
 
-static void overwrite(unsigned round)
+static void unlink_each(void)
 {
-    (void)round;
+    for (unsigned i = 0; i < FILES; i++)
+        must(unlink(name(fresh, i)), "unlink");
+}
+
+static void rename_each(void)
+{
+    for (unsigned i = 0; i < FILES; i++)
+        must(rename(name("w", i), name("moved", i)), "rename");
+}
+
+static void rename_back(void)
+{
+    for (unsigned i = 0; i < FILES; i++)
+        must(rename(name("moved", i), name("w", i)), "rename");
+}
+
+static void overwrite(void)
+{
     for (unsigned i = 0; i < FILES; i++)
         put(name("w", i), O_TRUNC);
 }
 
-static void list_long(unsigned round)
+static void append(void)
+{
+    for (unsigned i = 0; i < FILES; i++)
+        put(name("w", i), O_APPEND);
+}
+
+static void list(bool with_stat)
 {
     struct dirent *entry;
     struct stat st;
     DIR *d = opendir("list");
 
-    (void)round;
     if (!d) {
         perror("opendir");
         exit(1);
     }
-    while ((entry = readdir(d)))
-        must(fstatat(dirfd(d), entry->d_name, &st, 0), "stat");
+    while ((entry = readdir(d))) {
+        if (with_stat)
+            must(fstatat(dirfd(d), entry->d_name, &st, 0), "stat");
+    }
     closedir(d);
 }
 
-static void failed_lookup(unsigned round)
+static void list_names(void)
+{
+    list(false);
+}
+
+static void list_long(void)
+{
+    list(true);
+}
+
+static void failed_lookup(void)
 {
     struct stat st;
 
-    (void)round;
     for (unsigned i = 0; i < FILES; i++) {
         if (stat(name("none", i), &st) == 0 || errno != ENOENT) {
             fprintf(stderr, "stat of what is not there: %s\n", strerror(errno));
@@ -130,73 +157,67 @@ static void failed_lookup(unsigned round)
     }
 }
 
-static void remove_created(unsigned round)
-{
-    char prefix[16];
-
-    snprintf(prefix, sizeof(prefix), "n%u.", round);
-    for (unsigned i = 0; i < FILES; i++)
-        must(unlink(name(prefix, i)), "unlink");
-}
-
 static const struct operation {
     const char *name;
-    void (*run)(unsigned round), (*undo)(unsigned round);
+    void (*before)(void), (*run)(void), (*after)(void);
 } operations[] = {
-    {"open+read+close", open_read_close, NULL},
-    {"stat", stat_each, NULL},
-    {"pread", pread_each, NULL},
-    {"create+write+close", create_write_close, remove_created},
-    {"overwrite", overwrite, NULL},
-    {"ls-l-entry", list_long, NULL},
-    {"failed-lookup", failed_lookup, NULL},
+    {"open+read+close", NULL, open_read_close, NULL},
+    {"stat", NULL, stat_each, NULL},
+    {"pread", NULL, pread_each, NULL},
+    {"create+write+close", NULL, create_write_close, unlink_each},
+    {"overwrite", NULL, overwrite, NULL},
+    {"append", NULL, append, overwrite},
+    {"unlink", create_write_close, unlink_each, NULL},
+    {"rename", NULL, rename_each, rename_back},
+    {"readdir-entry", NULL, list_names, NULL},
+    {"ls-l-entry", NULL, list_long, NULL},
+    {"failed-lookup", NULL, failed_lookup, NULL},
 };
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
 
 static void prepare(void)
 {
     must(mkdir("list", 0777), "mkdir");
+    must(mkdir("others", 0777), "mkdir");
     for (unsigned i = 0; i < FILES; i++) {
         put(name("f", i), 0);
         put(name("w", i), 0);
         put(name("list/f", i), 0);
+        put(name("others/f", i), 0);
     }
-    open_file = open("f0", O_RDONLY);
-    must(open_file, "open");
+}
+
+static uint64_t took(void (*run)(void))
+{
+    uint64_t start = now();
+
+    run();
+    return (now() - start) / FILES;
 }
 
 /* What a first look costs: the caller made a new mount of what `prepare` left. */
 static void cold(void)
 {
-    uint64_t start = now();
-
-    list_long(0);
-    printf("cold-ls-l-entry %ju\n", (uintmax_t)((now() - start) / FILES));
-    start = now();
-    open_read_close(0);
-    printf("cold-open+read+close %ju\n", (uintmax_t)((now() - start) / FILES));
+    printf("cold-ls-l-entry %ju\n", (uintmax_t)took(list_long));
+    printf("cold-stat %ju\n", (uintmax_t)took(stat_others));
+    printf("cold-open+read+close %ju\n", (uintmax_t)took(open_read_close));
 }
 
 static void warm(unsigned rounds)
 {
+    open_file = open("f0", O_RDONLY);
+    must(open_file, "open");
     for (size_t k = 0; k < sizeof(operations) / sizeof(operations[0]); k++) {
         const struct operation *o = &operations[k];
-        uint64_t took[ROUNDS_MAX];
+        uint64_t times[ROUNDS_MAX];
         for (unsigned round = 0; round <= rounds; round++) { /* the first warms */
-            uint64_t start = now();
-            o->run(round);
-            took[round ? round - 1 : 0] = (now() - start) / FILES;
-            if (o->undo)
-                o->undo(round);
+            if (o->before)
+                o->before();
+            times[round ? round - 1 : 0] = took(o->run);
+            if (o->after)
+                o->after();
         }
-        qsort(took, rounds, sizeof(took[0]), by_value);
-        printf("%s %ju\n", o->name, (uintmax_t)took[rounds / 2]);
+        sort_times(times, rounds);
+        printf("%s %ju\n", o->name, (uintmax_t)times[rounds / 2]);
     }
 }
 
@@ -208,14 +229,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: fs_ops prepare|cold DIR | warm DIR ROUNDS (3 to %d)\n", ROUNDS_MAX);
         return 2;
     }
-    if (strcmp(argv[1], "prepare") == 0) {
+    if (strcmp(argv[1], "prepare") == 0)
         prepare();
-    } else if (strcmp(argv[1], "cold") == 0) {
+    else if (strcmp(argv[1], "cold") == 0)
         cold();
-    } else {
-        open_file = open("f0", O_RDONLY);
-        must(open_file, "open");
+    else
         warm(rounds);
-    }
     return 0;
 }

@@ -1,39 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Times flock(2) on files: pairs of lock and unlock, or how a lock goes from process to process. */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void must(int result, const char *what)
-{
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-}
-
-static int compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
+#include "bench/timing.h"
 
 /* Nanoseconds for a pair: the median of rounds. */
 static void pairs(const char *file, unsigned count)
@@ -51,7 +25,7 @@ static void pairs(const char *file, unsigned count)
         }
         times[r] = (now() - begin) / count;
     }
-    qsort(times, ROUNDS, sizeof(times[0]), compare);
+    sort_times(times, ROUNDS);
     printf("pair %llu\n", (unsigned long long)times[ROUNDS / 2]);
 }
 
@@ -94,7 +68,7 @@ static void handover(const char *one, const char *two, size_t want)
     if (!child)
         _exit(0);
     waitpid(child, NULL, 0);
-    qsort(t->times, want, sizeof(uint64_t), compare);
+    sort_times(t->times, want);
     printf("handover-p50 %llu\nhandover-p99 %llu\n", (unsigned long long)t->times[want / 2],
            (unsigned long long)t->times[want * 99 / 100]);
 }
