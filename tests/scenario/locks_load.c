@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many processes that lock files of mounts, for the scenarios of locks. */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char *self;
@@ -191,6 +195,105 @@ static void increments(char **arguments)
         wait_for(-1);
 }
 
+/* ---- A queue: each waiter writes its number when it has the lock ---- */
+
+enum { INTERRUPTED = 3 }; /* a waiter's exit status */
+
+static void ignored(int signal_number)
+{
+    (void)signal_number;
+}
+
+static _Noreturn void wait_in_line(const char *mount, unsigned number, int order, int *inside)
+{
+    struct sigaction action = {.sa_handler = ignored}; /* flock is not begun again */
+    int fd = open_file(mount, "G/f", O_RDWR);
+
+    sigaction(SIGALRM, &action, NULL);
+    if (flock(fd, LOCK_EX) < 0)
+        _exit(errno == EINTR ? INTERRUPTED : 1);
+    if (++*inside != 1 || dprintf(order, "%u\n", number) < 0)
+        _exit(1);
+    --*inside;
+    _exit(flock(fd, LOCK_UN) < 0);
+}
+
+static unsigned waiting_at_server(void)
+{
+    char line[200];
+    unsigned count = 0;
+    FILE *stats = popen("ecp stats", "r");
+
+    if (!stats)
+        err(1, "ecp stats");
+    while (fgets(line, sizeof(line), stats))
+        sscanf(line, "locks_waiting %u", &count);
+    if (pclose(stats) != 0)
+        errx(1, "ecp stats failed");
+    return count;
+}
+
+static void until_waiting(unsigned count)
+{
+    time_t deadline = time(NULL) + 60;
+
+    while (waiting_at_server() != count)
+        if (time(NULL) > deadline)
+            errx(1, "%u wait, not %u", waiting_at_server(), count);
+}
+
+/* Says how far it is, and goes on when it gets a line. */
+static void pause_at(const char *where)
+{
+    char line[10];
+
+    puts(where);
+    fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        errx(1, "nobody says to go on");
+}
+
+static int signal_for(unsigned number)
+{
+    return number % 5 == 2 ? SIGKILL : number % 5 == 4 ? SIGALRM : 0;
+}
+
+/* COUNT FILE MOUNT...: so many wait on the mounts in turns while this one has the lock; some are
+ * killed, some interrupted. The others write their numbers to the file, in their order. */
+static void queue(char **arguments)
+{
+    unsigned count = (unsigned)atoi(arguments[0]), mounts = 0, left = count;
+    int order = open_path(arguments[1], O_WRONLY | O_APPEND | O_CREAT | O_TRUNC);
+    int *inside =
+        mmap(NULL, sizeof(*inside), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t *waiters = calloc(count, sizeof(*waiters));
+    int held = open_file(arguments[2], "G/f", O_RDWR | O_CREAT), status;
+
+    while (arguments[2 + mounts])
+        mounts++;
+    set_flock(held, LOCK_EX);
+    pause_at("locked");
+    for (unsigned i = 0; i < count; i++) {
+        if ((waiters[i] = fork()) == 0)
+            wait_in_line(arguments[2 + i % mounts], i, order, inside);
+        until_waiting(i + 1);
+    }
+    pause_at("waiting");
+    for (unsigned i = 0; i < count; i++)
+        if (signal_for(i)) {
+            kill(waiters[i], signal_for(i));
+            left--;
+        }
+    until_waiting(left);
+    set_flock(held, LOCK_UN);
+    for (unsigned i = 0; i < count; i++) {
+        int expected = signal_for(i) == SIGALRM ? INTERRUPTED << 8 : signal_for(i);
+        if (waitpid(waiters[i], &status, 0) < 0 || status != expected)
+            errx(1, "waiter %u of %u: status %#x", i, count, status);
+    }
+    pause_at("ended");
+}
+
 static void increment_at(const char *path)
 {
     int fd = open_path(path, O_RDWR);
@@ -206,7 +309,10 @@ int main(int argc, char **argv)
         increment_at(argv[2]);
     else if (argc >= 6 && strcmp(argv[1], "increments") == 0)
         increments(argv + 2);
+    else if (argc >= 5 && strcmp(argv[1], "queue") == 0)
+        queue(argv + 2);
     else
-        errx(2, "usage: locks_load increments METHOD PROCESSES COUNT MOUNT...");
+        errx(2, "usage: locks_load increments METHOD PROCESSES COUNT MOUNT... | "
+                "queue COUNT FILE MOUNT...");
     return 0;
 }
