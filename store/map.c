@@ -41,7 +41,7 @@ static void around(const struct map *m, struct map_node **before, struct map_nod
     unsigned at = m->path.at[m->path.depth - 1];
     if (at < leaf->count) {
         *after = leaf->keys[at];
-        *before = (*after)->prev;
+        *before = at ? leaf->keys[at - 1] : (*after)->prev;
     } else {
         *before = leaf->count ? leaf->keys[leaf->count - 1] : NULL;
         *after = *before ? (*before)->next : NULL;
@@ -54,7 +54,8 @@ static void find_path(struct map *m, struct slice key)
     struct map_path *p = &m->path;
     struct map_node *before, *after;
     bool inside;
-    if (p->depth) {
+    unsigned leaf = p->depth - 1;
+    if (p->depth && !branch_passes(p->branch[leaf], p->at[leaf], key)) {
         around(m, &before, &after);
         if (before && slice_compare(map_key(before), key) < 0 &&
             (!after || slice_compare(map_key(after), key) >= 0))
@@ -125,6 +126,44 @@ static void insert(struct map *m, unsigned level, unsigned at, struct map_node *
     m->root = branch_new(m, false);
     branch_insert(m->root, 0, p->branch[0]->keys[0], p->branch[0], false);
     branch_insert(m->root, 1, right->keys[0], right, false);
+}
+
+static void fetch(const void *at, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const char *)at + i);
+}
+
+/* What stands around the place that a key has in a leaf. */
+static void fetch_records(const struct map_branch *leaf, unsigned at, size_t key_len)
+{
+    if (at > 0)
+        fetch(leaf->keys[at - 1], sizeof(struct map_node) + key_len);
+    if (at < leaf->count)
+        fetch(leaf->keys[at], sizeof(struct map_node) + key_len);
+}
+
+/* One step of all searches, then the next; all leaves are equally deep. */
+void map_expect(const struct map *m, const struct slice *keys, size_t count)
+{
+    const struct map_branch *b[MAP_AHEAD] = {m->root};
+    unsigned at[MAP_AHEAD];
+    for (size_t i = 1; i < count; i++)
+        b[i] = m->root;
+    while (!b[0]->leaf)
+        for (size_t i = 0; i < count; i++) {
+            b[i] = b[i]->kids[branch_about(b[i], keys[i])];
+            fetch(b[i], offsetof(struct map_branch, keys));
+        }
+    for (size_t i = 0; i < count; i++) {
+        at[i] = branch_about(b[i], keys[i]);
+        fetch(b[i]->keys + at[i], 1);
+    }
+    for (size_t i = 0; i < count; i++)
+        fetch_records(b[i], at[i], keys[i].len);
+    for (size_t i = 0; i < count; i++)
+        if (at[i] < b[i]->count && b[i]->keys[at[i]]->value)
+            fetch(b[i]->keys[at[i]]->value, 1);
 }
 
 static struct map_node *node_new(struct map *m, struct slice key)

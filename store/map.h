@@ -67,6 +67,14 @@ struct map_node *map_find(struct map *map, struct slice key);
 /* The node of that key; *fresh when it was made. */
 struct map_node *map_put(struct map *map, struct slice key, bool *fresh);
 
+#define MAP_AHEAD 16 /* keys that map_expect takes at most */
+
+/*
+ * Soon these keys will be looked for: has what the search reads brought near, for all of them at
+ * once. Each step of one search waits for memory; steps of several searches wait together.
+ */
+void map_expect(const struct map *map, const struct slice *keys, size_t count);
+
 /* Takes one node out. */
 void map_remove(struct map *map, struct map_node *node);
 
@@ -81,18 +89,21 @@ void map_settle(struct map *map);
 
 /* ---- map_branch.c: the tree's branches, which do not know of the records' list ---- */
 
-#define MAP_FAN 64
+#define MAP_FAN  64
+#define MAP_NEAR 47
 
 /*
  * A leaf's keys are its records; in other branches keys[i] is at most the lowest record below
- * kids[i], and above all those below kids[i - 1]. All keys begin with the `skip` bytes at prefix;
- * heads are the 8 bytes after these, as numbers in the order of bytes.
+ * kids[i], and above all those below kids[i - 1]. All keys begin with the `skip` bytes at prefix,
+ * the first of which are here, too: looking elsewhere waits for memory. heads are the 8 bytes
+ * after these, as numbers in the order of bytes.
  */
 struct map_branch {
     uint32_t age;
     uint16_t count, skip;
-    bool leaf;
     const uint8_t *prefix;
+    bool leaf;
+    uint8_t near[MAP_NEAR];
     uint64_t heads[MAP_FAN];
     struct map_node *keys[MAP_FAN];
     struct map_branch *kids[]; /* MAP_FAN, unless it is a leaf */
@@ -106,6 +117,13 @@ unsigned branch_find(const struct map_branch *b, struct slice key, bool after, b
 
 /* Which child has, or would get, the key. */
 unsigned branch_kid(const struct map_branch *b, struct slice key);
+
+/* Where the search for key goes on, without looking at records: most often the same as branch_find
+ * in a leaf, and branch_kid in others. */
+unsigned branch_about(const struct map_branch *b, struct slice key);
+
+/* Whether it is plain, without looking at records, that key does not belong at that place. */
+bool branch_passes(const struct map_branch *b, unsigned at, struct slice key);
 
 /* Puts a key, and kid unless it is a leaf, in the place `at`; there is room. */
 void branch_insert(struct map_branch *b, unsigned at, struct map_node *key, struct map_branch *kid,

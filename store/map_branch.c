@@ -31,8 +31,13 @@ static uint64_t head_of(struct slice key, size_t skip)
 {
     uint64_t head = 0;
     size_t n = key.len - skip;
-    memcpy(&head, key.data + skip, n < 8 ? n : 8);
-    return be64toh(head);
+    if (n >= 8) {
+        memcpy(&head, key.data + skip, 8);
+        return be64toh(head);
+    }
+    for (size_t i = 0; i < n; i++)
+        head |= (uint64_t)key.data[skip + i] << (56 - 8 * i);
+    return head;
 }
 
 static size_t common(struct slice a, struct slice b)
@@ -55,29 +60,56 @@ static void set_prefix(struct map_branch *b)
             b->heads[i] = head_of(map_key(b->keys[i]), skip);
     b->skip = (uint16_t)skip;
     b->prefix = b->keys[0]->key;
+    memcpy(b->near, b->prefix, skip < MAP_NEAR ? skip : MAP_NEAR);
+}
+
+/* How many of the heads are less. Without branches: which way to go cannot be foretold. */
+static unsigned heads_below(const struct map_branch *b, uint64_t head)
+{
+    const uint64_t *from = b->heads;
+    unsigned count = b->count;
+    if (count == 0)
+        return 0;
+    while (count > 1) {
+        unsigned half = count / 2;
+        from += half & -(unsigned)(from[half - 1] < head);
+        count -= half;
+    }
+    return (unsigned)(from - b->heads) + (*from < head);
 }
 
 unsigned branch_find(const struct map_branch *b, struct slice key, bool after, bool *inside)
 {
     size_t n = key.len < b->skip ? key.len : b->skip;
-    int order = n ? memcmp(key.data, b->prefix, n) : 0;
+    int order = n ? memcmp(key.data, n <= MAP_NEAR ? b->near : b->prefix, n) : 0;
     *inside = order == 0 && n == b->skip;
     if (!*inside)
         return order > 0 ? b->count : 0;
     uint64_t head = head_of(key, b->skip);
-    unsigned lo = 0, count = b->count;
-    while (count > 0) {
-        unsigned half = count / 2;
-        bool less = b->heads[lo + half] < head;
-        lo = less ? lo + half + 1 : lo;
-        count = less ? count - half - 1 : half;
-    }
+    unsigned lo = heads_below(b, head);
     for (; lo < b->count && b->heads[lo] == head; lo++) {
         order = slice_compare(map_key(b->keys[lo]), key);
         if (order > 0 || (order == 0 && !after))
             break;
     }
     return lo;
+}
+
+unsigned branch_about(const struct map_branch *b, struct slice key)
+{
+    if (key.len < b->skip)
+        return 0;
+    uint64_t head = head_of(key, b->skip);
+    unsigned at = heads_below(b, head);
+    return b->leaf || at == 0 || (at < b->count && b->heads[at] == head) ? at : at - 1;
+}
+
+bool branch_passes(const struct map_branch *b, unsigned at, struct slice key)
+{
+    if (key.len < b->skip)
+        return false;
+    uint64_t head = head_of(key, b->skip);
+    return (at > 0 && head < b->heads[at - 1]) || (at < b->count && head > b->heads[at]);
 }
 
 unsigned branch_kid(const struct map_branch *b, struct slice key)

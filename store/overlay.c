@@ -177,6 +177,13 @@ void overlay_undo(struct overlay *o, struct overlay_mark mark)
     o->version++;
 }
 
+void overlay_expect(const struct overlay *o, const struct slice *keys, size_t count)
+{
+    map_expect(&o->active->records, keys, count);
+    if (o->frozen)
+        map_expect(&o->frozen->records, keys, count);
+}
+
 struct layer *overlay_freeze(struct overlay *o)
 {
     o->frozen = o->active;

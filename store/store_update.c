@@ -121,9 +121,40 @@ static void tell_all(struct store *s, struct batch *first)
 
 /* ---- Applying ---- */
 
-static int run_updates(struct apply *a, struct batch *b)
+/* How far what the updates of this turn will look for has been announced. */
+struct ahead {
+    struct overlay *overlay;
+    const struct batch *batch;
+    size_t at, left;
+};
+
+/* What comes in order finds its place near that of the one before. */
+static void look_ahead(struct ahead *h)
+{
+    struct slice keys[MAP_AHEAD];
+    size_t count = 0;
+    bool sorted = true;
+    while (h->batch && count < MAP_AHEAD) {
+        if (h->at < h->batch->count) {
+            keys[count] = h->batch->updates[h->at++].key;
+            sorted = sorted && (!count || slice_compare(keys[count - 1], keys[count]) <= 0);
+            count++;
+        } else {
+            h->batch = h->batch->next;
+            h->at = 0;
+        }
+    }
+    if (!sorted)
+        overlay_expect(h->overlay, keys, count);
+    h->left = count;
+}
+
+static int run_updates(struct apply *a, struct batch *b, struct ahead *h)
 {
     for (size_t i = 0; i < b->count; i++) {
+        if (h->left == 0)
+            look_ahead(h);
+        h->left--;
         int error = apply_update(a, &b->updates[i]);
         if (error) {
             b->failed = (uint32_t)i;
@@ -194,7 +225,7 @@ static int memory_room(const struct store *s, bool removes)
 }
 
 /* 0: applied or failed by itself (b->error); WAIT: not now. */
-static int run_batch(struct store *s, struct apply *a, struct batch *b)
+static int run_batch(struct store *s, struct apply *a, struct batch *b, struct ahead *h)
 {
     struct overlay_mark mark = overlay_mark(s->overlay);
     size_t changes = s->changes.count;
@@ -206,7 +237,7 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b)
     a->values = &b->values;
     a->stamp = wall > s->last_stamp ? wall : s->last_stamp + 1;
     b->failed = 0;
-    int error = run_updates(a, b);
+    int error = run_updates(a, b, h);
     if (error == 0 && s->log.len > LOG_MAX)
         error = ECP_ETOOBIG;
     if (error == 0)
@@ -216,6 +247,7 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b)
     if (error == 0)
         error = journal_room(s, removes);
     if (error) {
+        *h = (struct ahead){.overlay = s->overlay, .batch = b->next};
         apply_detach(a);
         overlay_undo(s->overlay, mark);
         s->changes.count = changes;
@@ -255,13 +287,14 @@ static struct batch *run_batches(struct store *s, struct apply *a)
 {
     struct batch *first = s->waiting, *b;
     struct batch **end = &first;
+    struct ahead ahead = {.overlay = s->overlay, .batch = first};
     size_t updates = 0;
     uint64_t bytes = s->journal ? journal_appended(s->journal) : 0;
     while ((b = s->waiting) && updates < TURN_UPDATES &&
            (!overlay_full(s) || s->checkpoint.state == CHECKPOINT_RETRY)) {
         if (s->journal && journal_appended(s->journal) - bytes > TURN_BYTES)
             break;
-        if (run_batch(s, a, b) == WAIT)
+        if (run_batch(s, a, b, &ahead) == WAIT)
             break;
         journal_batch(s, b);
         updates += b->count;
