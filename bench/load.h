@@ -49,7 +49,7 @@ struct load_option {
 };
 void load_options(char **argv, const struct load_option *options, size_t count, const char *usage);
 
-/* Of a process: memory in bytes, CPU time in ns. */
+/* Of a process: memory of its own (not mapped files) in bytes, CPU time in ns. */
 uint64_t load_resident(int pid);
 uint64_t load_cpu(int pid);
 

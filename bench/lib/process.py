@@ -77,10 +77,11 @@ class Daemon:
             self.process.kill()
             self.process.wait()
 
-    def resident(self):
+    def memory(self, kind="Anon"):
+        """Bytes in memory: Anon is the process's own, File is mapped and the kernel's to take back."""
         with open(f"/proc/{self.pid}/status") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
+                if line.startswith(f"Rss{kind}:"):
                     return int(line.split()[1]) * 1024
         return 0
 

@@ -18,10 +18,10 @@ def measure(run):
         redis.command_line("DEBUG", "POPULATE", str(KEYS), "key", "50")
     kinds = (("cached", "cached", 0), ("asked", "asked", 0), ("cached, 10 updates/s", "cached", 10))
     for clients in run.size([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000], [1, 10, 100]):
-        for _ in range(min(run.repeats, 3)):
+        for _ in range(min(run.repeats, 2)):
             for name, mode, rate in kinds:
                 got = ecpd.load("clients", mode, ecpd.pid, "--clients", clients, "--keys", KEYS, "--rate", rate,
-                                "--milliseconds", run.size(2000, 500), core=run.load_core)
+                                "--milliseconds", run.size(1000, 500), core=run.load_core)
                 table.add(f"reads, {name}", "/s", "ecpfs", got["reads"], clients)
                 table.add(f"server CPU, {name}", "%", "ecpfs", 100 * got["server-cpu"], clients)
                 table.add(f"requests to the server, {name}", "1/s", "ecpfs", got["requests"], clients)
@@ -29,7 +29,7 @@ def measure(run):
                     table.add("memory of a client", "bytes", "ecpfs", got["client-memory"], clients)
                     table.add("memory of the server", "bytes", "ecpfs", got["server-memory"], clients)
             if redis:
-                rate = redis.benchmark("get", run.size(100000, 10000), clients, keys=KEYS, core=run.load_core)["rate"]
+                rate = redis.benchmark("get", run.size(50000, 10000), clients, keys=KEYS, core=run.load_core)["rate"]
                 table.add("reads, asked", "/s", "Redis", rate, clients)
     return table
 

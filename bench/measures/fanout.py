@@ -11,7 +11,7 @@ PAGES = 20
 def measure(run):
     table = Table("holders")
     for holders in run.size([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], [1, 10, 100]):
-        for _ in range(min(run.repeats, 3)):
+        for _ in range(min(run.repeats, 2)):
             ecpd = Ecpd(run, run.path("data" + run.number()), durability="none", acknowledge="applied")
             got = ecpd.load("fanout_load", ecpd.pid, "--holders", holders, "--pages", PAGES, "--rounds",
                             run.size(100, 20), core=run.load_core)

@@ -15,7 +15,7 @@ TITLE = "restart after kill -9, with so many updates of random keys to do again"
 def measure(run):
     table = Table("updates")
     for updates in run.size([10**4, 10**5, 3 * 10**5, 10**6, 2 * 10**6], [10**4, 10**5]):
-        for _ in range(min(run.repeats, 3)):
+        for _ in range(min(run.repeats, 2)):
             # So much memory that nothing but the journal has the updates.
             ecpd = Ecpd(run, run.path("data" + run.number()), "none", "applied", memory="2G")
             ecpd.calls("set", count=updates, batch=64, depth=8, keys=updates)
