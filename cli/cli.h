@@ -26,8 +26,8 @@ struct cli {
     struct loop *loop;
     struct network *network;
     struct client *client;
-    int lost;       /* enum ecp_error of a connection given up */
-    char *lost_why; /* owned; its sentence, or NULL */
+    int lost;          /* enum ecp_error of a connection given up */
+    char *lost_why;    /* owned; its sentence, or NULL */
     bool lock_taken;   /* an administrator took one of our locks */
     bool wake_on_loss; /* session_wait ends when the connection or a lock is lost */
 };
@@ -58,6 +58,28 @@ struct target {
  * EXIT_OK, or EXIT_USAGE after a message.
  */
 int target_parse(struct cli *cli, const char *text, bool allow_empty, struct target *target);
+
+/* ---- when.c: stamps as people write them ---- */
+
+#define WHEN_FORMS                                                                                 \
+    "\"2026-01-31 12:34:56\", \"2026-01-31T12:34:56Z\", @SECONDS since the epoch, or a stamp"
+
+/* Reads one of these forms, seconds with a fraction if any; without a zone it is local time. */
+bool when_parse(struct cli *cli, const char *text, uint64_t *stamp);
+/* "2026-01-31 12:34:56.123456789", local time, into room; returns room. */
+const char *when_text(uint64_t stamp, char *room, size_t size);
+/* "2026-01-31T12:34:56.123456789Z". */
+const char *when_utc(uint64_t stamp, char *room, size_t size);
+
+/* ---- cmd_store.c ---- */
+
+/*
+ * Opens a database's engine for reading; NULL after a message, with *code the exit code, `damage`
+ * when it is that. What of the file cannot be read later on, because it is cut off or its pages are
+ * not LMDB's, ends the process with `damage` too.
+ */
+struct engine;
+struct engine *store_open_reader(struct cli *cli, const char *directory, int damage, int *code);
 
 /* ---- session.c: synchronous calls; each returns 0 or enum ecp_error ---- */
 
@@ -128,5 +150,7 @@ int cmd_stats(struct cli *cli, int argc, char **argv);
 int cmd_sync(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
 int cmd_journal(struct cli *cli, int argc, char **argv);
+int cmd_backup(struct cli *cli, int argc, char **argv);
+int cmd_restore(struct cli *cli, int argc, char **argv);
 
 #endif

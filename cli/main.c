@@ -35,9 +35,15 @@ static const struct command {
     {"unlock", "--force [--below] REF", "take a lock from whoever holds it", cmd_unlock},
     {"ping", "[-c COUNT]", "measure round trips to the server", cmd_ping},
     {"sync", "", "wait until all that was updated is on the server's disk", cmd_sync},
-    {"check", "DIR", "check a database's directory, while no ecpd has it", cmd_check},
-    {"journal", "list|show DIR [-s|--since TIME] [-u|--until TIME] [-b|--below REF]",
-     "list a journal's files, or print its records", cmd_journal},
+    {"check", "DIR", "check a database's directory", cmd_check},
+    {"backup", "[-q|--quiet] DIR TARGET|-", "write a backup of a database's directory", cmd_backup},
+    {"restore",
+     "[-q|--quiet] [-j|--journal DIR] [-u|--until TIME] BACKUP|- DIR | --verify BACKUP|-",
+     "make a database's directory of a backup", cmd_restore},
+    {"journal",
+     "list|show|export DIR [-s|--since TIME] [-u|--until TIME] [-b|--below REF] [-i|--session ID] |"
+     " purge [-k|--keep HOW] DIR",
+     "list a journal's files, print its records, or remove old files", cmd_journal},
     {"stats", "[MOUNTPOINT]", "print figures of the server, or of a mount", cmd_stats},
 };
 

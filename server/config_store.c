@@ -51,6 +51,7 @@ int config_take_store(cfg_t *section, struct config_database *database)
     const char *durability = cfg_getstr(section, "durability");
     const char *acknowledge = cfg_getstr(section, "acknowledge");
     const char *memory = cfg_getstr(section, "memory");
+    const char *keep = cfg_getstr(section, "journal-keep");
 
     database->journal = cfg_getbool(section, "journal");
     if (durability && take_durability(section, durability, &database->store) < 0)
@@ -59,6 +60,10 @@ int config_take_store(cfg_t *section, struct config_database *database)
         return -1;
     if (memory && config_parse_size(memory, &database->store.overlay_bytes) < 0) {
         cfg_error(section, "memory: \"%s\" is no size (like 64M, at least 1M)", memory);
+        return -1;
+    }
+    if (keep && !journal_keep_parse(keep, &database->store.keep)) {
+        cfg_error(section, "journal-keep is " JOURNAL_KEEP_FORMS ", not \"%s\"", keep);
         return -1;
     }
     return 0;

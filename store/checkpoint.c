@@ -96,8 +96,12 @@ static void checkpoint_work(void *cookie)
     struct checkpoint *c = &s->checkpoint;
     c->error =
         checkpoint_write(s->overlay->base, s->overlay->frozen, &c->facts, s->options.piece_records);
-    if (c->error == 0 && s->journal)
-        journal_purge(s->options.io, s->directory, s->oldest, c->facts.position.segment);
+    if (c->error || !s->journal)
+        return;
+    c->oldest = journal_trim(s->options.io, s->directory, &s->options.keep, s->oldest,
+                             c->facts.position.segment, c->facts.stamp);
+    if (c->last)
+        journal_purge(s->options.io, s->directory, c->facts.position.segment, c->made);
 }
 
 static void start_writing(struct store *s);
@@ -114,7 +118,7 @@ static void written(struct store *s)
     struct checkpoint *c = &s->checkpoint;
     overlay_thaw(s->overlay);
     s->facts = c->facts;
-    s->oldest = c->facts.position.segment;
+    s->oldest = c->oldest;
     c->state = CHECKPOINT_IDLE;
     c->told = 0;
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
@@ -167,11 +171,9 @@ static void begin(struct store *s)
     c->facts = (struct store_facts){.stamp = s->last_stamp, .id = s->facts.id};
     c->mark = 0;
     if (s->journal) {
-        c->facts.position = journal_end(s->journal);
+        c->facts.position = c->last ? journal_seal(s->journal) : journal_end(s->journal);
         c->facts.clean = c->last || !journal_begun(s->journal);
-        if (c->last)
-            c->facts.position = (struct journal_position){
-                .segment = journal_next_segment(s->journal), .offset = JOURNAL_SEGMENT_HEAD};
+        c->made = journal_next_segment(s->journal);
         c->mark = s->checkpointed = journal_appended(s->journal);
         journal_write(s->journal, true);
     }

@@ -13,6 +13,9 @@
  */
 #define MAP_MORE (UINT64_C(256) << 20)
 
+/* Address space, for a database of any size. */
+#define READER_MAP (UINT64_C(1) << 40)
+
 int lmdb_error(int rc)
 {
     switch (rc) {
@@ -67,7 +70,11 @@ static void read_end(struct engine_txn *txn)
 static int write_begin(struct engine *engine, struct engine_txn **txn)
 {
     struct lmdb *db = lmdb_of(engine);
-    int rc = mdb_txn_begin(db->env, NULL, 0, &db->write.top);
+    int dead;
+    /* A reader in another process that was killed would keep its pages for ever. */
+    int rc = mdb_reader_check(db->env, &dead);
+    if (rc == 0)
+        rc = mdb_txn_begin(db->env, NULL, 0, &db->write.top);
     if (rc)
         return lmdb_error(rc);
     *txn = &db->write.txn;
@@ -236,15 +243,16 @@ static const struct engine_ops ops = {
     .close = close_env,
 };
 
-static int open_databases(struct lmdb *db)
+static int open_databases(struct lmdb *db, unsigned flags)
 {
     MDB_txn *txn;
-    int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(db->env, NULL, flags & MDB_RDONLY, &txn);
     if (rc)
         return rc;
-    rc = mdb_dbi_open(txn, "nodes", MDB_CREATE, &db->nodes);
+    unsigned create = flags & MDB_RDONLY ? 0 : MDB_CREATE;
+    rc = mdb_dbi_open(txn, "nodes", create, &db->nodes);
     if (rc == 0)
-        rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &db->meta);
+        rc = mdb_dbi_open(txn, "meta", create, &db->meta);
     if (rc) {
         mdb_txn_abort(txn);
         return rc;
@@ -252,7 +260,8 @@ static int open_databases(struct lmdb *db)
     return mdb_txn_commit(txn);
 }
 
-int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engine, char **why)
+static int open_env(const char *directory, uint64_t limit, unsigned flags, struct engine **engine,
+                    char **why)
 {
     struct lmdb *db = xcalloc(1, sizeof(*db));
     db->engine.ops = &ops;
@@ -264,9 +273,9 @@ int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engi
         goto err0;
     if ((rc = mdb_env_set_maxdbs(db->env, 2)) ||
         (rc = mdb_env_set_mapsize(db->env, map_size(db))) ||
-        (rc = mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600)))
+        (rc = mdb_env_open(db->env, directory, flags | MDB_NOTLS | MDB_NORDAHEAD, 0600)))
         goto err1;
-    if ((rc = open_databases(db)))
+    if ((rc = open_databases(db, flags)))
         goto err1;
     *engine = &db->engine;
     return 0;
@@ -276,4 +285,14 @@ err0:
     free(db);
     *why = xasprintf("cannot open %s/data.mdb: %s", directory, mdb_strerror(rc));
     return lmdb_error(rc);
+}
+
+int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engine, char **why)
+{
+    return open_env(directory, limit, 0, engine, why);
+}
+
+int engine_lmdb_open_reader(const char *directory, struct engine **engine, char **why)
+{
+    return open_env(directory, READER_MAP, MDB_RDONLY, engine, why);
 }

@@ -12,4 +12,10 @@
  */
 int engine_lmdb_open(const char *directory, uint64_t limit, struct engine **engine, char **why);
 
+/*
+ * For reading only, also while another process has the environment open: read transactions and
+ * meta_get. One that stays open keeps that process from using again the pages that it frees.
+ */
+int engine_lmdb_open_reader(const char *directory, struct engine **engine, char **why);
+
 #endif

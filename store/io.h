@@ -28,6 +28,11 @@ struct io_ops {
     int (*lock)(struct io *io, const char *path, const char *owner, struct io_lock **lock,
                 char **why);
     void (*unlock)(struct io *io, struct io_lock *lock);
+    /*
+     * Holds the directory, until unlock, against those who want it alone: waits while somebody has
+     * it so. alone: ECP_EBUSY, at once, while anybody holds it.
+     */
+    int (*hold)(struct io *io, const char *path, bool alone, struct io_lock **lock);
 
     /* Opens for reading and writing; create: makes it, empty, also when it exists. */
     int (*open)(struct io *io, const char *path, bool create, struct io_file **file, char **why);

@@ -104,6 +104,25 @@ err0:
     return error;
 }
 
+static int hold_directory(struct io *io, const char *path, bool alone, struct io_lock **lock)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return io_error(errno);
+    int failed;
+    do
+        failed = flock(fd, alone ? LOCK_EX | LOCK_NB : LOCK_SH);
+    while (failed && errno == EINTR);
+    if (failed) {
+        int error = errno == EWOULDBLOCK ? ECP_EBUSY : io_error(errno);
+        close(fd);
+        return error;
+    }
+    *lock = xmalloc(sizeof(**lock));
+    (*lock)->fd = fd;
+    return 0;
+}
+
 /* The file stays: removing it would race with the next owner's open. */
 static void unlock_file(struct io *io, struct io_lock *lock)
 {
@@ -220,6 +239,7 @@ static const struct io_ops ops = {
     .make_directory = make_directory,
     .lock = lock_file,
     .unlock = unlock_file,
+    .hold = hold_directory,
     .open = open_file,
     .close = close_file,
     .size = file_size,

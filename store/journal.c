@@ -56,8 +56,8 @@ struct journal {
     bool want_sync;
     struct loop_event *timer;
     struct loop_event *gather; /* nobody waits for the disk: what comes meanwhile goes along */
-    struct segment made; /* being made by the worker */
-    uint64_t least;      /* size that will do where there is no room for more */
+    struct segment made;       /* being made by the worker */
+    uint64_t least;            /* size that will do where there is no room for more */
     bool making;
     int make_error;
     journal_room_fn *room_done;
@@ -252,6 +252,16 @@ void journal_append(struct journal *j, const struct journal_record *record)
     add(j, record, false);
     if (!j->next.size && !j->making && j->offset > j->current.size / 2)
         make(j, 0);
+}
+
+struct journal_position journal_seal(struct journal *j)
+{
+    uint64_t number = j->current.number;
+    if (journal_begun(j)) {
+        add(j, &(struct journal_record){0}, false);
+        number++;
+    }
+    return (struct journal_position){.segment = number, .offset = JOURNAL_SEGMENT_HEAD};
 }
 
 uint64_t journal_appended(const struct journal *j)

@@ -61,6 +61,9 @@ int journal_error(const struct journal *j);
 /* The number of the segment after the last one made. */
 uint64_t journal_next_segment(const struct journal *j);
 
+/* Ends the segment: nothing is appended any more. Where another journal goes on. */
+struct journal_position journal_seal(struct journal *j);
+
 /* Whether the segment of journal_end has been made. */
 bool journal_begun(const struct journal *j);
 

@@ -64,6 +64,8 @@ static int load(const struct journal_read *r, uint64_t segment, struct buf *byte
         error = r->io->ops->read(r->io, file, 0, bytes->data, size);
         bytes->len = size;
     }
+    if (error == 0 && r->sync)
+        error = r->io->ops->sync(r->io, file);
     r->io->ops->close(r->io, file);
     if (error)
         *why = xasprintf("%s: cannot be read: %s", path, error_text(error));
@@ -158,6 +160,48 @@ static bool has_records(const struct journal_read *r, struct slice bytes, uint64
            was_durable(r, bytes, segment, JOURNAL_SEGMENT_HEAD - 8) || !all_zero(rest);
 }
 
+/*
+ * Reads a segment that is in bytes. What was written while it was loaded can be there without what
+ * was written before it: loaded again, the bad place is good, or is damage.
+ */
+static int read_loaded(struct journal_read *r, struct buf *bytes, uint64_t segment, uint64_t from,
+                       char **why)
+{
+    int error = read_segment(r, buf_slice(bytes), segment, from, why);
+    for (bool again = false; error == ECP_ECORRUPT && r->live && (!again || r->end.offset > from);
+         again = true) {
+        from = r->end.offset;
+        free(*why);
+        *why = NULL;
+        if ((error = load(r, segment, bytes, why)) == 0)
+            error = read_segment(r, buf_slice(bytes), segment, from, why);
+    }
+    return error;
+}
+
+/* A segment that had no end has one by now, when the next one has records. */
+static int read_rest(struct journal_read *r, struct buf *bytes, struct journal_position end,
+                     char **why)
+{
+    int error = r->live ? load(r, end.segment, bytes, why) : 0;
+    if (error == 0 && r->live)
+        error = read_loaded(r, bytes, end.segment, end.offset, why);
+    if (error)
+        return error;
+    return r->live && r->ended
+               ? 0
+               : damaged(r, end.segment, end.offset, "a bad record before good ones", why);
+}
+
+static int check_head(struct journal_read *r, struct slice bytes, uint64_t segment, char **why)
+{
+    if (r->id == 0 && bytes.len >= JOURNAL_SEGMENT_HEAD)
+        r->id = record_get_u64(bytes.data + 16);
+    return journal_segment_check(bytes, r->id, segment)
+               ? 0
+               : damaged(r, segment, 0, "not a segment of this database's journal", why);
+}
+
 /* Reads the segments list[0..count-1], which are those from r->from on. */
 static int read_list(struct journal_read *r, const uint64_t *list, size_t count, struct buf *bytes,
                      char **why)
@@ -166,21 +210,25 @@ static int read_list(struct journal_read *r, const uint64_t *list, size_t count,
     bool ended = true, torn = false;
     for (size_t i = 0; i < count; i++) {
         int error = load(r, list[i], bytes, why);
+        if (error == ECP_ENOENT && r->live && i > 0) {
+            free(*why); /* made ahead, and removed at the end */
+            *why = NULL;
+            break;
+        }
+        if (error == 0)
+            error = check_head(r, buf_slice(bytes), list[i], why);
         if (error)
             return error;
-        if (i == 0 && r->id == 0 && bytes->len >= JOURNAL_SEGMENT_HEAD)
-            r->id = record_get_u64(bytes->data + 16);
-        if (!journal_segment_check(buf_slice(bytes), r->id, list[i]))
-            return damaged(r, list[i], 0, "not a segment of this database's journal", why);
         if (!ended) {
-            if (has_records(r, buf_slice(bytes), list[i]))
-                return damaged(r, end.segment, end.offset, "a bad record before good ones", why);
-            continue;
+            if (!has_records(r, buf_slice(bytes), list[i]))
+                continue;
+            if ((error = read_rest(r, bytes, end, why)) || (error = load(r, list[i], bytes, why)))
+                return error;
         }
         if (i > 0 && list[i] != list[i - 1] + 1)
             return damaged(r, list[i - 1] + 1, 0, "the file is missing", why);
         uint64_t from = r->from.segment == list[i] ? r->from.offset : JOURNAL_SEGMENT_HEAD;
-        if ((error = read_segment(r, buf_slice(bytes), list[i], from, why)))
+        if ((error = read_loaded(r, bytes, list[i], from, why)))
             return error;
         end = r->end;
         ended = r->ended;

@@ -16,6 +16,8 @@ struct journal_read {
     uint64_t id;                  /* of the database; 0: taken from the first segment's header */
     struct journal_position from; /* segment 0: from the first segment there is */
     bool may_lack;                /* there need be no segment at all */
+    bool live;                    /* somebody may be writing it; the directory is held (io.h) */
+    bool sync;                    /* what is read is made to last, before it is shown */
     journal_read_fn *record;
     void *cookie;
     /* What was found. */

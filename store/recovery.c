@@ -16,7 +16,11 @@ int recovery_facts(struct engine *base, struct store_facts *f)
     if (error)
         return error;
     *f = (struct store_facts){0};
-    error = ops->meta_get(txn, "stamp", &value);
+    error = ops->meta_get(txn, "restoring", &value);
+    if (error == 0 && value.len == 1)
+        f->restoring = value.data[0];
+    if (error == 0 || error == ECP_ENOENT)
+        error = ops->meta_get(txn, "stamp", &value);
     if (error == 0 && value.len == 8)
         f->stamp = record_get_u64(value.data);
     if (error == 0 || error == ECP_ENOENT)
@@ -32,6 +36,20 @@ int recovery_facts(struct engine *base, struct store_facts *f)
     }
     ops->read_end(txn);
     return error == ECP_ENOENT ? 0 : error;
+}
+
+int recovery_mark_restoring(struct engine *base, bool restoring)
+{
+    struct engine_txn *txn;
+    uint8_t mark = restoring;
+    int error = base->ops->write_begin(base, &txn);
+    if (error)
+        return error;
+    error = base->ops->meta_put(txn, "restoring", slice_of(&mark, 1));
+    if (error == 0)
+        return base->ops->commit(txn);
+    base->ops->abort(txn);
+    return error;
 }
 
 /* ---- Replay ---- */
@@ -172,6 +190,11 @@ int recovery_run(struct store *s, char **why)
     if (error)
         return error;
     s->last_stamp = s->facts.stamp;
+    if (s->facts.restoring) {
+        *why = xstrdup("a restore into its directory did not end: remove the directory and "
+                       "restore again");
+        return ECP_ECORRUPT;
+    }
     if (s->facts.found ? (s->facts.id != 0) != journaled : !journaled && has_records(s)) {
         *why = xstrdup(journaled ? "the database was unjournaled, and cannot be used with a "
                                    "journal: remove its directory to begin a new one"

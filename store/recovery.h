@@ -11,6 +11,7 @@
 /* The facts beside the engine's map: how far it has come. */
 struct store_facts {
     uint64_t stamp;                   /* newest; 0: none */
+    bool restoring;                   /* a restore has not ended */
     bool found;                       /* the following are */
     uint64_t id;                      /* of the database; 0: unjournaled */
     struct journal_position position; /* the engine has what the journal says before it */
@@ -19,5 +20,8 @@ struct store_facts {
 
 /* Reads them; found is false in a base that has none. */
 int recovery_facts(struct engine *base, struct store_facts *facts);
+
+/* Marks the base as unfit to be opened, or fit. */
+int recovery_mark_restoring(struct engine *base, bool restoring);
 
 #endif

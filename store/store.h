@@ -10,6 +10,7 @@
 #include "base/model.h"
 #include "store/engine.h"
 #include "store/journal.h"
+#include "store/journal_keep.h"
 
 struct io;
 struct store;
@@ -31,6 +32,7 @@ struct store_options {
     uint64_t journal_bytes;     /* journal after which a checkpoint begins */
     uint64_t segment_bytes;     /* of a journal file */
     uint32_t piece_records;     /* most that one transaction of a checkpoint writes */
+    struct journal_keep keep;   /* of the journal behind a checkpoint */
     uint64_t checkpoint_after;  /* ns after an update until a checkpoint begins; 0: by size only */
 };
 

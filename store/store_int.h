@@ -34,6 +34,8 @@ struct checkpoint {
     enum checkpoint_state state;
     struct store_facts facts; /* as it will write them */
     uint64_t mark;            /* of the journal, to be durable first */
+    uint64_t oldest;          /* journal segment that stays */
+    uint64_t made;            /* number after the last segment made */
     int error;
     int told;  /* the last error that was logged, until one succeeds */
     bool last; /* the store closes after it */

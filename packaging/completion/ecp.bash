@@ -8,7 +8,7 @@ _ecp()
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
-    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping sync check journal stats"
+    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping sync check backup restore journal stats"
     local command="" i options=""
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -19,7 +19,7 @@ _ecp()
     done
     case $prev in
         -s | --server | -l | --label | --batch | -t | --timeout | --if-stamp | -c | --count) return ;;
-        --since | --until | -u) return ;;
+        --since | --until | -u | --session | -i | --keep | -k) return ;;
         -b) [[ $command == import ]] && return ;;
         --format | -f)
             [[ $command == order ]] && return
@@ -44,12 +44,14 @@ _ecp()
         locks) options="-j --json" ;;
         unlock) options="-f --force -b --below" ;;
         ping) options="-c --count" ;;
-        journal) options="-s --since -u --until -b --below" ;;
+        backup) options="-q --quiet" ;;
+        restore) options="-q --quiet -j --journal -u --until --verify" ;;
+        journal) options="-s --since -u --until -b --below -i --session -k --keep" ;;
     esac
     if [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$options --help" -- "$cur"))
     elif [[ $command == journal && $prev == journal ]]; then
-        COMPREPLY=($(compgen -W "list show" -- "$cur"))
+        COMPREPLY=($(compgen -W "list show export purge" -- "$cur"))
     elif [[ $command != ping && $command != sync ]]; then
         compopt -o filenames 2>/dev/null
         COMPREPLY=($(compgen -f -- "$cur"))

@@ -33,8 +33,13 @@ struct io_file {
     struct inode *inode;
 };
 
+struct io_lock {
+    bool shared;
+};
+
 struct disk {
     struct io io;
+    unsigned held; /* by readers */
     uint64_t seed;
     bool off;
     unsigned changes_left; /* until it is off; 0: it stays on */
@@ -243,6 +248,26 @@ static void disk_close(struct io *io, struct io_file *file)
     free(file);
 }
 
+/* All directories are one. */
+static int disk_hold(struct io *io, const char *path, bool alone, struct io_lock **lock)
+{
+    struct disk *d = disk_of(io);
+    if (d->off)
+        return ECP_EIO;
+    if (alone && d->held)
+        return ECP_EBUSY;
+    d->held += !alone;
+    *lock = xcalloc(1, sizeof(**lock));
+    (*lock)->shared = !alone;
+    return 0;
+}
+
+static void disk_unlock(struct io *io, struct io_lock *lock)
+{
+    disk_of(io)->held -= lock->shared;
+    free(lock);
+}
+
 static int disk_size(struct io *io, struct io_file *file, uint64_t *bytes)
 {
     *bytes = file->inode->now.len;
@@ -348,6 +373,8 @@ static int disk_list(struct io *io, const char *path, void (*each)(void *cookie,
 }
 
 static const struct io_ops ops = {
+    .hold = disk_hold,
+    .unlock = disk_unlock,
     .open = disk_open,
     .close = disk_close,
     .size = disk_size,
