@@ -152,15 +152,23 @@ static void locked(struct lock_ask *ask)
     ask_reply(ask, 0);
 }
 
+/* In the queue of the next session; or in the room of locks that were kept for nobody. */
+static bool is_worth_another_try(const struct lock_ask *ask, int error)
+{
+    if (!ask->req || ask->patience)
+        return false;
+    return (error == ECP_EDISCONNECTED && !lock_is_lost(ask->in, ask->handle)) ||
+           (error == ECP_ELOCKFULL && lock_client_give_back(ask->locks->client));
+}
+
 static void lock_done(void *cookie, int error, uint64_t stamp)
 {
     struct lock_ask *ask = cookie;
 
     (void)stamp;
     ask->call = NULL;
-    if (error == ECP_EDISCONNECTED && ask->req && !ask->patience &&
-        !lock_is_lost(ask->in, ask->handle)) {
-        lock(ask); /* in the queue of the next session */
+    if (is_worth_another_try(ask, error)) {
+        lock(ask);
     } else if (!error && !ask->req) {
         unlock(ask);
     } else {

@@ -53,6 +53,10 @@ void lock_client_unlock(struct lock_client *client, uint64_t owner,
                         const struct call_lock_item *items, size_t count, call_done_fn *done,
                         void *cookie);
 
+/* Gives back all that is kept for nobody, as when the session has no room for another lock
+ * (ECP_ELOCKFULL). False: there was nothing. */
+bool lock_client_give_back(struct lock_client *client);
+
 /* The same of a whole lock of one name, when the session keeps it; else false, and nothing is done. */
 bool lock_client_unlock_now(struct lock_client *client, uint64_t owner, struct slice name);
 

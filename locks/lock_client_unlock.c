@@ -84,6 +84,16 @@ static void unlock_one(struct lock_client *c, struct kept *k, call_done_fn *done
     kept_drop(c, k);
 }
 
+bool lock_client_give_back(struct lock_client *c)
+{
+    struct kept *k;
+    bool any = !TAILQ_EMPTY(&c->idle);
+
+    while ((k = TAILQ_FIRST(&c->idle)))
+        kept_give_back(c, k);
+    return any;
+}
+
 bool lock_client_unlock_now(struct lock_client *c, uint64_t owner, struct slice name)
 {
     struct kept *k = kept_find(c, owner, name);

@@ -136,34 +136,34 @@ static int check_level(cfg_t *cfg, cfg_opt_t *opt)
     return -1;
 }
 
-static int check_sessions(cfg_t *cfg, cfg_opt_t *opt)
+static int check_number(cfg_t *cfg, cfg_opt_t *opt, long min, long max, const char *unit)
 {
     long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
 
-    if (n >= 1 && n <= 1000000)
+    if (n >= min && n <= max)
         return 0;
-    cfg_error(cfg, "max-sessions is a number from 1 to 1000000, not %ld", n);
+    cfg_error(cfg, "%s is a number%s from %ld to %ld, not %ld", opt->name, unit, min, max, n);
     return -1;
+}
+
+static int check_sessions(cfg_t *cfg, cfg_opt_t *opt)
+{
+    return check_number(cfg, opt, 1, 1000000, "");
+}
+
+static int check_locks(cfg_t *cfg, cfg_opt_t *opt)
+{
+    return check_number(cfg, opt, 4, CONFIG_LOCKS_MAX, "");
 }
 
 static int check_lease(cfg_t *cfg, cfg_opt_t *opt)
 {
-    long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
-
-    if (n >= 1 && n <= CONFIG_LEASE_MAX)
-        return 0;
-    cfg_error(cfg, "lease is a number of seconds from 1 to %d, not %ld", CONFIG_LEASE_MAX, n);
-    return -1;
+    return check_number(cfg, opt, 1, CONFIG_LEASE_MAX, " of seconds");
 }
 
 static int check_recovery(cfg_t *cfg, cfg_opt_t *opt)
 {
-    long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
-
-    if (n >= 1 && n <= CONFIG_RECOVERY_MAX)
-        return 0;
-    cfg_error(cfg, "recovery is a number of seconds from 1 to %d, not %ld", CONFIG_RECOVERY_MAX, n);
-    return -1;
+    return check_number(cfg, opt, 1, CONFIG_RECOVERY_MAX, " of seconds");
 }
 
 static bool name_ok(const char *name)
@@ -244,6 +244,7 @@ static int take(cfg_t *cfg, struct config *config)
     for (unsigned i = 0; i < cfg_size(cfg, "listen"); i++)
         config_add_listen(config, cfg_getnstr(cfg, "listen", i));
     config->max_sessions = (uint32_t)cfg_getint(cfg, "max-sessions");
+    config->max_locks = (uint32_t)cfg_getint(cfg, "max-locks");
     config->lease = (uint32_t)cfg_getint(cfg, "lease");
     config->recovery = (uint32_t)cfg_getint(cfg, "recovery");
     config->log_level = log_level_parse(cfg_getstr(cfg, "log-level"));
@@ -260,6 +261,7 @@ static cfg_t *config_grammar(void)
     static cfg_opt_t top[] = {
         CFG_STR_LIST("listen", NULL, CFGF_NONE),
         CFG_INT("max-sessions", 1024, CFGF_NONE),
+        CFG_INT("max-locks", 1000000, CFGF_NONE),
         CFG_INT("lease", 10, CFGF_NONE),
         CFG_INT("recovery", 60, CFGF_NONE),
         CFG_STR("log-level", level_default, CFGF_NONE),
@@ -277,6 +279,7 @@ static cfg_t *config_grammar(void)
     cfg_set_validate_func(cfg, "database|size", check_size);
     cfg_set_validate_func(cfg, "log-level", check_level);
     cfg_set_validate_func(cfg, "max-sessions", check_sessions);
+    cfg_set_validate_func(cfg, "max-locks", check_locks);
     cfg_set_validate_func(cfg, "lease", check_lease);
     cfg_set_validate_func(cfg, "recovery", check_recovery);
     return cfg;

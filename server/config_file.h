@@ -11,6 +11,7 @@
 #define CONFIG_SIZE_MIN     (UINT64_C(1) << 20)
 #define CONFIG_LEASE_MAX    300  /* seconds */
 #define CONFIG_RECOVERY_MAX 3600 /* seconds */
+#define CONFIG_LOCKS_MAX    100000000
 #define CONFIG_CHECKPOINT_AFTER (60 * LOOP_SEC)
 
 struct config_database {
@@ -31,6 +32,7 @@ struct config {
     char **listen;
     size_t listen_count;
     uint32_t max_sessions; /* 0: the default */
+    uint32_t max_locks;    /* of a database; 0: the default */
     uint32_t lease;        /* term in seconds; 0: the default */
     uint32_t recovery;     /* window in seconds; 0: the default */
     int log_level;         /* enum log_level */

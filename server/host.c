@@ -171,6 +171,7 @@ static void resize(struct host *host, const struct config *config)
 int host_apply(struct host *host, const struct config *config, char **why)
 {
     struct server_limits limits = {.max_sessions = config->max_sessions,
+                                   .max_locks = config->max_locks,
                                    .lease_time = config->lease * LOOP_SEC,
                                    .recovery_time = config->recovery * LOOP_SEC};
     int error = 0;

@@ -171,4 +171,22 @@ def losing(path, ready, go):
     say(os.pread(fd, 10, 0).decode())
 
 
+def fill(mount, count, go):
+    """Locks names of its own, until there is no room; and keeps them until told, or ("one") none."""
+    files, said = [], "locked"
+    for i in range(int(count)):
+        files.append(os.open(f"{mount}/.locks/^FULL({os.getpid()},{i})", os.O_RDONLY))
+        try:
+            fcntl.flock(files[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            os.close(files.pop())
+            said = errno.errorcode[e.errno]
+            break
+        if go == "one":
+            fcntl.flock(files[-1], fcntl.LOCK_UN)
+    say(f"{len(files)} {said}")
+    if go != "one":
+        open(go).read()
+
+
 globals()[sys.argv[1]](*sys.argv[2:])
