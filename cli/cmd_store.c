@@ -96,30 +96,35 @@ static int check(struct cli *cli, const char *directory, bool served)
     return code;
 }
 
+/* Whether a server has it: only to say so, therefore not kept. */
+static int find_server(const char *directory, bool *served, char **why)
+{
+    struct io *io = io_posix();
+    struct io_lock *lock;
+    char *path = xasprintf("%s/ecpd.lock", directory);
+    char *owner = xasprintf("ecp check pid %ld", (long)getpid());
+    int error = io->ops->lock(io, path, owner, &lock, why);
+    *served = error == ECP_EBUSY;
+    if (error == 0)
+        io->ops->unlock(io, lock);
+    free(owner);
+    free(path);
+    return *served ? 0 : error;
+}
+
 int cmd_check(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{0}};
-    struct io *io = io_posix();
-    struct io_lock *lock = NULL;
     char *why = NULL;
+    bool served;
     if (getopt_long(argc, argv, "", options, NULL) != -1)
         return EXIT_USAGE;
     if (argc - optind != 1)
         return cli_usage(cli, "one directory of a database is needed");
     if (access(argv[optind], R_OK | W_OK | X_OK))
         return cli_failed(cli, "%s: %s", argv[optind], strerror(errno));
-    char *path = xasprintf("%s/ecpd.lock", argv[optind]);
-    char *owner = xasprintf("ecp check pid %ld", (long)getpid());
-    /* A server that starts meanwhile would wait in vain for what is only looked at. */
-    int code, error = io->ops->lock(io, path, owner, &lock, &why);
-    if (error && error != ECP_EBUSY)
-        code = cli_failed(cli, "%s", why);
-    else
-        code = check(cli, argv[optind], error == ECP_EBUSY);
-    if (lock)
-        io->ops->unlock(io, lock);
+    int code = find_server(argv[optind], &served, &why) ? cli_failed(cli, "%s", why)
+                                                        : check(cli, argv[optind], served);
     free(why);
-    free(owner);
-    free(path);
     return code;
 }

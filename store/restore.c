@@ -103,8 +103,10 @@ static int apply_op(struct restore *s, const struct journal_op *op)
         return error == ECP_ENOENT ? 0 : error;
     case JOURNAL_KILL:
         return kill_all(s, op->key);
-    default:
+    case JOURNAL_APPEND:
         return append(s, op);
+    default:
+        return ECP_ECORRUPT;
     }
 }
 

@@ -10,11 +10,16 @@ database user {
     memory = "1M"
     journal-keep = "all"
 }
+database plain {
+    directory = "$dir/plain"
+    memory = "1M"
+}
 database scratch {
     directory = "$dir/scratch"
     journal = false
 }
 namespace USER { database = "user" }
+namespace PLAIN { database = "plain" }
 namespace SCRATCH { database = "scratch" }
 END
 serve() {
@@ -85,6 +90,40 @@ touch "$dir/enough"
 wait_until 20 gone "$counting" || fail "the writer does not end"
 [ ! -s "$dir/count.log" ] || fail "the writer failed: $(cat "$dir/count.log")"
 grep -q 'checkpoint' "$ecpd_log" && fail "checkpoints failed: $(cat "$ecpd_log")"
+
+# Nobody takes the stream: what it needs of the journal stays, and the server goes on.
+some() { # FIRST LAST: enough for checkpoints
+    { printf 'some\n01-JAN-2026 00:00:00 ZWR\n'; seq "$1" "$2" | sed "s/.*/^X(&)=\"&$filler\"/"; } |
+        ecp -s "${URL%/*}/PLAIN" import -q -
+}
+oldest=$dir/plain/journal-0000000001
+assert_ok "some" some 1 1000
+wait_until 20 test -s "$oldest" || fail "there is no journal"
+mkfifo "$dir/slow"
+exec 8<>"$dir/slow"
+ecp backup -q "$dir/plain" - >"$dir/slow" 2>"$dir/slow.log" &
+backing=$!
+pids+=("$backing")
+head -c 8 <&8 >"$dir/stream"
+assert_ok "more than a file of the journal" some 1001 6000
+assert_ok "check meanwhile" ecp check "$dir/plain"
+grep -q '[1-9][0-9]* records before the checkpoint' "$dir/out" || fail "no checkpoint: $(cat "$dir/out")"
+[ -e "$oldest" ] || fail "the journal was removed under a backup"
+cat <&8 >>"$dir/stream" &
+taking=$!
+pids+=("$taking")
+wait "$backing" || fail "the slow backup failed: $(cat "$dir/slow.log")"
+whole() { ecp restore --verify "$dir/stream"; }
+wait_until 20 whole || fail "the slow backup is not whole: $(ecp restore --verify "$dir/stream" 2>&1)"
+kill "$taking"
+exec 8>&-
+assert_ok "restore of it" ecp restore -q "$dir/stream" "$dir/slowly"
+look "$dir/slowly"
+n=$(ecp order --all '^X("")' | wc -l)
+[ "$n" -ge 1000 ] || fail "$n nodes of 1000 that were there"
+seen
+purged() { some 1 500 && [ ! -e "$oldest" ]; }
+wait_until 20 purged || fail "the journal stays for ever"
 
 # Refused: what is there, what is nothing.
 assert_fails "backup into what is not empty" ecp backup "$dir/user" "$dir/b1"
