@@ -50,6 +50,10 @@ int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t fl
     error = a->ops->put(a->txn, key, slice_of(head, sizeof(head)), value);
     if (error)
         return error;
+    if (flags == NODE_VALUE)
+        known_add(a->known, key);
+    else
+        known_remove(a->known, key);
     if (flags & NODE_VALUE) {
         key_copy(&a->last, key);
         a->has_last = true;
@@ -63,6 +67,7 @@ int apply_write(struct apply *a, struct slice key, uint8_t old_flags, uint8_t fl
 int apply_remove(struct apply *a, struct slice key, const struct view_node *node)
 {
     a->has_last = false;
+    known_remove(a->known, key);
     int error = a->ops->del(a->txn, key);
     if (error)
         return error;
@@ -87,10 +92,13 @@ int apply_kill(struct apply *a, struct slice key, bool *removed)
     error = a->ops->next(a->cursor, &second, &bytes);
     if (error && error != ECP_ENOENT)
         return error;
-    if (error == 0 && slice_has_prefix(second, key))
+    if (error == 0 && slice_has_prefix(second, key)) {
+        known_clear(a->known);
         error = a->ops->kill(a->txn, key, SIZE_MAX, &more);
-    else
+    } else {
+        known_remove(a->known, found);
         error = a->ops->del(a->txn, found);
+    }
     return error ? error : change_listings(a, key);
 }
 
@@ -142,18 +150,22 @@ static int in_dir(struct apply *a, struct slice key)
     return node.flags & NODE_VALUE ? ECP_ENOTDIR : ECP_ENOENT;
 }
 
-/* SET without condition: the record tells all that is needed. */
+/* SET without condition: the record tells all that is needed; so does that the key is known. */
 static int set_plain(struct apply *a, const struct update *u)
 {
     struct slice bytes;
     struct record record = {0};
     if (u->value.len > VALUE_MAX_LEN)
         return ECP_EVALUELONG;
-    int error = a->ops->get(a->txn, u->key, &bytes);
-    if (error == 0)
-        error = record_parse(bytes, &record);
-    if (error && error != ECP_ENOENT)
-        return error;
+    if (known_has(a->known, u->key)) {
+        record.flags = NODE_VALUE;
+    } else {
+        int error = a->ops->get(a->txn, u->key, &bytes);
+        if (error == 0)
+            error = record_parse(bytes, &record);
+        if (error && error != ECP_ENOENT)
+            return error;
+    }
     return apply_write(a, u->key, record.flags, record.flags | NODE_VALUE, a->stamp, u->value);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "store/engine.h"
+#include "store/known.h"
 #include "store/view.h"
 
 #ifndef CHANGE_SLOTS
@@ -32,6 +33,7 @@ struct apply {
     struct engine_cursor *cursor; /* NULL: not open */
     uint64_t stamp;               /* of the batch */
     struct changes *changes;
+    struct known *known;
     struct buf *values; /* results of INCREMENT: u32 length, bytes each */
     struct buf scratch;
     struct key last; /* a node that has a value for certain, when has_last */

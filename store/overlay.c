@@ -177,11 +177,11 @@ void overlay_undo(struct overlay *o, struct overlay_mark mark)
     o->version++;
 }
 
-void overlay_expect(const struct overlay *o, const struct slice *keys, size_t count)
+void overlay_expect(const struct overlay *o, const struct slice *keys, size_t count, size_t read)
 {
     map_expect(&o->active->records, keys, count);
-    if (o->frozen)
-        map_expect(&o->frozen->records, keys, count);
+    if (o->frozen && read)
+        map_expect(&o->frozen->records, keys, read);
 }
 
 struct layer *overlay_freeze(struct overlay *o)

@@ -44,8 +44,10 @@ struct overlay_mark {
 struct overlay_mark overlay_mark(struct overlay *overlay);
 void overlay_undo(struct overlay *overlay, struct overlay_mark mark);
 
-/* These keys, at most MAP_AHEAD, will be read or written next: see map_expect. */
-void overlay_expect(const struct overlay *overlay, const struct slice *keys, size_t count);
+/* These keys, at most MAP_AHEAD, will be written next, and the first `read` of them be read before:
+ * see map_expect. */
+void overlay_expect(const struct overlay *overlay, const struct slice *keys, size_t count,
+                    size_t read);
 
 /* Between transactions: freezes the active layer (none is frozen) and begins another. */
 struct layer *overlay_freeze(struct overlay *overlay);

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* Of the overlay's memory, so many parts give one more for known keys. */
+#define KNOWN_SHARE 8
+
 static void journal_moved(void *cookie)
 {
     struct store *s = cookie;
@@ -27,6 +30,7 @@ static void free_store(struct store *s)
     loop_worker_free(s->loop, s->worker);
     s->engine->ops->close(s->engine);
     buf_free(&s->log);
+    known_free(s->known);
     free(s->changes.list);
     free(s->directory);
     free(s);
@@ -84,6 +88,7 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
     for (size_t i = 0; i < CHANGE_SLOTS; i++)
         s->slots[i] = first;
     s->last_stamp = first;
+    s->known = known_new(s->options.overlay_bytes / KNOWN_SHARE, s->facts.id ^ first);
     s->worker = loop_worker_new(loop, "checkpoint");
     if (s->options.io)
         begin_journal(s);

@@ -53,6 +53,7 @@ struct store {
     struct batch **tail;
     struct buf log;         /* operations of the batch being applied */
     struct changes changes; /* of the turn */
+    struct known *known;
     bool awaiting_room;     /* journal_make_room is under way */
     bool want_checkpoint;   /* as soon as there is something to write */
     bool room_told;         /* and the log says so */

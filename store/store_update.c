@@ -102,8 +102,7 @@ static void batch_durable(void *cookie, int error)
 
 bool store_done_is_durable(const struct store *s)
 {
-    return !s->journal ||
-           (s->options.wait_durable && s->options.durability == DURABILITY_COMMIT);
+    return !s->journal || (s->options.wait_durable && s->options.durability == DURABILITY_COMMIT);
 }
 
 /* With wait_durable failures take their turn too, so that answers come in order. */
@@ -123,30 +122,47 @@ static void tell_all(struct store *s, struct batch *first)
 
 /* How far what the updates of this turn will look for has been announced. */
 struct ahead {
-    struct overlay *overlay;
+    const struct store *store;
     const struct batch *batch;
     size_t at, left;
 };
 
-/* What comes in order finds its place near that of the one before. */
-static void look_ahead(struct ahead *h)
+/* The next keys, at most MAP_AHEAD; returns their number, *sorted: each finds its place near that
+ * of the one before. */
+static size_t next_keys(struct ahead *h, struct slice *keys, bool *sorted)
 {
-    struct slice keys[MAP_AHEAD];
     size_t count = 0;
-    bool sorted = true;
+    *sorted = true;
     while (h->batch && count < MAP_AHEAD) {
         if (h->at < h->batch->count) {
             keys[count] = h->batch->updates[h->at++].key;
-            sorted = sorted && (!count || slice_compare(keys[count - 1], keys[count]) <= 0);
+            *sorted = *sorted && (!count || slice_compare(keys[count - 1], keys[count]) <= 0);
             count++;
         } else {
             h->batch = h->batch->next;
             h->at = 0;
         }
     }
-    if (!sorted)
-        overlay_expect(h->overlay, keys, count);
-    h->left = count;
+    return count;
+}
+
+static void look_ahead(struct ahead *h)
+{
+    struct slice keys[MAP_AHEAD];
+    size_t unknown = 0;
+    bool sorted;
+    h->left = next_keys(h, keys, &sorted);
+    for (size_t i = 0; i < h->left; i++)
+        known_expect(h->store->known, keys[i]);
+    if (sorted)
+        return;
+    for (size_t i = 0; i < h->left; i++)
+        if (!known_has(h->store->known, keys[i])) {
+            struct slice key = keys[i];
+            keys[i] = keys[unknown];
+            keys[unknown++] = key;
+        }
+    overlay_expect(h->store->overlay, keys, h->left, unknown);
 }
 
 static int run_updates(struct apply *a, struct batch *b, struct ahead *h)
@@ -224,6 +240,17 @@ static int memory_room(const struct store *s, bool removes)
     return ECP_ENOSPC;
 }
 
+/* What was learned from updates that are taken back. */
+static void forget(struct known *known, const struct batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        if (b->updates[i].kind == UPDATE_MOVE)
+            known_clear(known);
+        else
+            known_remove(known, b->updates[i].key);
+    }
+}
+
 /* 0: applied or failed by itself (b->error); WAIT: not now. */
 static int run_batch(struct store *s, struct apply *a, struct batch *b, struct ahead *h)
 {
@@ -247,7 +274,8 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
     if (error == 0)
         error = journal_room(s, removes);
     if (error) {
-        *h = (struct ahead){.overlay = s->overlay, .batch = b->next};
+        *h = (struct ahead){.store = s, .batch = b->next};
+        forget(s->known, b);
         apply_detach(a);
         overlay_undo(s->overlay, mark);
         s->changes.count = changes;
@@ -287,7 +315,7 @@ static struct batch *run_batches(struct store *s, struct apply *a)
 {
     struct batch *first = s->waiting, *b;
     struct batch **end = &first;
-    struct ahead ahead = {.overlay = s->overlay, .batch = first};
+    struct ahead ahead = {.store = s, .batch = first};
     size_t updates = 0;
     uint64_t bytes = s->journal ? journal_appended(s->journal) : 0;
     while ((b = s->waiting) && updates < TURN_UPDATES &&
@@ -316,7 +344,7 @@ static struct batch *fail_all(struct store *s)
 
 static struct batch *apply_some(struct store *s)
 {
-    struct apply a = {.ops = s->engine->ops, .changes = &s->changes};
+    struct apply a = {.ops = s->engine->ops, .changes = &s->changes, .known = s->known};
     int error = a.ops->write_begin(s->engine, &a.txn);
     if (error) {
         s->failed = error;

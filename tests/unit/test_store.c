@@ -95,6 +95,67 @@ static void stamp_cases(struct fix *f)
     IS(op(f, UPDATE_KILL, 0, 0, "A/d", ""), 0);
 }
 
+/* A leaf that is SET after it went comes back: its directory's listing changes. */
+static void comes_back(struct fix *f, const char *path)
+{
+    struct key k = K(path);
+    uint64_t changed;
+    f->node.changed = 0;
+    store_node(f->store, key_parent(key_slice(&k)), VIEW_FILES, 0, &sink, f);
+    test_loop_run(f->loop);
+    changed = f->node.changed;
+    SET(path, "again");
+    store_node(f->store, key_parent(key_slice(&k)), VIEW_FILES, 0, &sink, f);
+    test_loop_run(f->loop);
+    cr_assert_gt(f->result.stamp, changed);
+    cr_assert_eq(f->node.changed, f->result.stamp, "%s is not new", path);
+    SET(path, "and again");
+    store_node(f->store, key_parent(key_slice(&k)), VIEW_FILES, 0, &sink, f);
+    test_loop_run(f->loop);
+    cr_assert_lt(f->node.changed, f->result.stamp, "%s is new", path);
+}
+
+/* Applies the update and one that fails. */
+static void in_vain(struct fix *f, int kind, const char *path, const char *value)
+{
+    struct key k = K(path), to = K(value), other = K("A/y");
+    struct update u[] = {{.kind = (uint8_t)kind, .key = key_slice(&k), .value = key_slice(&to)},
+                         {.kind = UPDATE_MKDIR, .key = key_slice(&other)}};
+    cr_assert_eq(run(f, u, 2), ECP_EEXIST);
+}
+
+static void again_cases(struct fix *f)
+{
+    SET("A/y", "stays");
+    SET("A/x", "1");
+    IS(op(f, UPDATE_ZKILL, 0, 0, "A/x", ""), 0);
+    comes_back(f, "A/x");
+    IS(op(f, UPDATE_KILL, 0, 0, "A/x", ""), 0);
+    comes_back(f, "A/x");
+    IS(op(f, UPDATE_KILL, 0, 0, "A", ""), 0);
+    comes_back(f, "A/y");
+    comes_back(f, "A/x");
+    IS(MOVE("A/x", "B/x"), 0);
+    comes_back(f, "A/x");
+    IS(op(f, UPDATE_MOVE, 0, UPDATE_VALUE_ONLY, "A/x", "C/x"), 0);
+    comes_back(f, "A/x");
+    IS(op(f, UPDATE_ZKILL, 0, 0, "A/x", ""), 0);
+    in_vain(f, UPDATE_SET, "A/x", "value");
+    comes_back(f, "A/x");
+    in_vain(f, UPDATE_MOVE, "A/x", "A/z");
+    comes_back(f, "A/z");
+}
+
+/* A mark that a leaf got meanwhile stays when it is SET. */
+static void mark_cases(struct fix *f)
+{
+    SET("A/x", "1");
+    SET("A/x/below", "1");
+    IS(op(f, UPDATE_ZKILL, 0, UPDATE_KEEP_DIR, "A/x/below", ""), 0);
+    SET("A/x", "2");
+    cr_assert_eq(node_of(f, "A/x").flags, NODE_VALUE | NODE_DIR);
+}
+
 static void space_cases(struct fix *f)
 {
     static char big[20001];
@@ -123,4 +184,6 @@ BOTH(rename_cases, 64u << 20)
 BOTH(directory_cases, 64u << 20)
 BOTH(rollback_cases, 64u << 20)
 BOTH(stamp_cases, 64u << 20)
+BOTH(again_cases, 64u << 20)
+BOTH(mark_cases, 64u << 20)
 BOTH(space_cases, 1u << 20)
