@@ -27,7 +27,7 @@ enum mutation {
     MUTATION_ANCESTORS,   /* ancestors whose existence changes are not touched */
     MUTATION_SUBTREE,     /* what lies below is not touched with a subtree */
     MUTATION_GRACE,       /* leases of before the server's crash are not waited for */
-    MUTATION_RESUME,      /* a new session ends leases though the kernel still serves */
+    MUTATION_NO_RESEND,   /* what was lost with a connection is not sent again */
     MUTATION_OLD_TIME,    /* a directory's time goes back to what a leased page says */
     MUTATION_RECLAIM,     /* pages taken back for want of room are kept */
     MUTATION_END

@@ -28,8 +28,10 @@ struct cli {
     struct client *client;
     int lost;          /* enum ecp_error of a connection given up */
     char *lost_why;    /* owned; its sentence, or NULL */
+    bool resumes;      /* set before session_open: once there, a lost connection is made again */
     bool lock_taken;   /* an administrator took one of our locks */
-    bool wake_on_loss; /* session_wait ends when the connection or a lock is lost */
+    bool over;         /* the session has ended, and with it the locks */
+    bool wake_on_loss; /* session_wait ends when the connection, the session or a lock is lost */
 };
 
 /* ---- main.c ---- */

@@ -14,6 +14,7 @@
 #include "net/event.h"
 
 #define OWNER       1 /* this process has one */
+#define UNLOCK_TIME (5 * LOOP_SEC)
 #define OWNER_ENV   "ECP_LOCK_OWNER"
 #define STAMP_ENV   "ECP_LOCK_STAMP"
 #define GROUP_LEN   16
@@ -95,13 +96,23 @@ static void on_locked(void *cookie, int error, uint64_t stamp)
     session_wake(run->cli);
 }
 
+/* Without a connection nobody can say whether it has come too late. */
+static void stop_asking(struct lock_run *run)
+{
+    if (run->call && client_state(run->cli->client) == CLIENT_NORMAL) {
+        call_lock_cancel(run->call);
+    } else if (run->call) {
+        call_cancel(run->call);
+        on_locked(run, ECP_ECANCELED, 0);
+    }
+}
+
 static void on_timeout(void *cookie)
 {
     struct lock_run *run = cookie;
     run->timer = NULL;
     run->late = true;
-    if (run->call)
-        call_lock_cancel(run->call);
+    stop_asking(run);
 }
 
 /* A signal typed at the terminal has reached the command already. */
@@ -120,8 +131,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *cookie)
         return;
     }
     run->caught = (int)signal_number;
-    if (run->call)
-        call_lock_cancel(run->call);
+    stop_asking(run);
     session_wake(run->cli);
 }
 
@@ -237,12 +247,18 @@ static int run_command(struct lock_run *run)
         become_command(run);
     cli->wake_on_loss = true;
     while (!run->ended) {
-        if (cli->lost || cli->lock_taken)
+        if (cli->over || cli->lock_taken)
             tell_loss(run);
         session_wait(cli);
     }
     cli->wake_on_loss = false;
     return WIFSIGNALED(run->status) ? 128 + WTERMSIG(run->status) : WEXITSTATUS(run->status);
+}
+
+/* Without a connection; the server frees the lock when the recovery window is over. */
+static void give_up(void *cookie)
+{
+    session_wake(cookie);
 }
 
 static void on_unlocked(void *cookie, int error)
@@ -343,6 +359,7 @@ int cmd_lock(struct cli *cli, int argc, char **argv)
     run->timeout = -1;
     run->loss_signal = SIGTERM;
     code = parse(run, argc, argv);
+    cli->resumes = true;
     if (!code)
         code = session_open(cli);
     if (code)
@@ -353,8 +370,9 @@ int cmd_lock(struct cli *cli, int argc, char **argv)
     code = acquire(run);
     if (!code) {
         code = run_command(run);
-        if (!cli->lost) {
+        if (!cli->over) {
             call_unlock(cli->client, OWNER, NULL, 0, on_unlocked, cli);
+            loop_timer(cli->loop, UNLOCK_TIME, give_up, cli);
             session_wait(cli);
         }
     }

@@ -10,11 +10,15 @@
 static void on_state(void *cookie, enum client_state state, int error, const char *why)
 {
     struct cli *cli = cookie;
+    if (state == CLIENT_NORMAL && cli->resumes)
+        client_set_reconnect(cli->client, true);
+    if (why) {
+        free(cli->lost_why);
+        cli->lost_why = xstrdup(why);
+    }
     if (state != CLIENT_LOST)
         return;
     cli->lost = error;
-    free(cli->lost_why);
-    cli->lost_why = why ? xstrdup(why) : NULL;
     if (cli->wake_on_loss)
         session_wake(cli);
 }
@@ -24,6 +28,14 @@ static void on_lock(void *cookie, bool lost, uint64_t owner, struct slice name)
     struct cli *cli = cookie;
     cli->lock_taken |= lost;
     if (lost && cli->wake_on_loss)
+        session_wake(cli);
+}
+
+static void on_session_lost(void *cookie)
+{
+    struct cli *cli = cookie;
+    cli->over = true;
+    if (cli->wake_on_loss)
         session_wake(cli);
 }
 
@@ -46,6 +58,7 @@ int session_open(struct cli *cli)
                                    .namespace = cli->where.namespace,
                                    .program = program,
                                    .lock = on_lock,
+                                   .session_lost = on_session_lost,
                                    .state = on_state,
                                    .cookie = cli};
     cli->client = client_new(cli->loop, cli->network, &config);

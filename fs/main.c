@@ -180,8 +180,6 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
 {
     struct mount *m = cookie;
 
-    if (m->fs.locks && (state == CLIENT_CONNECTING || state == CLIENT_LOST))
-        locks_disconnected(m->fs.locks);
     if (m->mounted && state == CLIENT_NORMAL) {
         log_notice("connected to %s again", m->url.text);
     } else if (why && m->mounted) {
@@ -203,10 +201,19 @@ static void lock_said(void *cookie, bool lost, uint64_t owner, struct slice name
     locks_said(m->fs.locks, lost, owner, name);
 }
 
-static bool lease_lost(void *cookie)
+static void lease_lost(void *cookie)
 {
     struct mount *m = cookie;
-    return upstream_net_lease_lost(m->up);
+    upstream_net_lease_lost(m->up);
+}
+
+static void session_lost(void *cookie)
+{
+    struct mount *m = cookie;
+
+    log_warning("%s: the session has ended: its locks are lost", m->url.text);
+    if (m->fs.locks)
+        locks_disconnected(m->fs.locks);
 }
 
 static char *check_mountpoint(struct mount *m)
@@ -261,6 +268,7 @@ static int serve(struct mount *m)
                                    .reconnect = true,
                                    .invalidate = invalidate,
                                    .lease_lost = lease_lost,
+                                   .session_lost = session_lost,
                                    .lock = lock_said,
                                    .state = state_changed,
                                    .cookie = m};

@@ -48,6 +48,7 @@ struct lock_entry {
     uint32_t below[2];                 /* the owner's names strictly below, by their at_mode */
     int8_t at_mode, sub_mode;          /* or LOCK_NONE */
     bool delegable, recalled;
+    bool away; /* lock_kept_all made it not delegable */
     uint64_t since;
 };
 

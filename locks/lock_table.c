@@ -449,8 +449,25 @@ void lock_kept_all(struct lock_session *session)
 
     LIST_FOREACH (o, &session->owners, of_session)
         LIST_FOREACH (e, &o->entries, of_owner)
-            if (e->delegable)
+            if (e->delegable) {
+                e->away = true;
                 kept(session->table, e);
+            }
+}
+
+void lock_recall_kept(struct lock_session *session)
+{
+    struct lock_owner *o;
+    struct lock_entry *e;
+
+    LIST_FOREACH (o, &session->owners, of_session)
+        LIST_FOREACH (e, &o->entries, of_owner) {
+            if (!e->away)
+                continue;
+            e->away = false;
+            session->table->stats.recalls++;
+            lock_name_key(e->name, &event_add(session->table, LOCK_EVENT_RECALL, o)->name);
+        }
 }
 
 /* The request of `to` that waits for just this name, whole; or NULL. */

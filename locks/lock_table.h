@@ -115,8 +115,10 @@ void lock_release_name(struct lock_session *session, uint64_t owner, struct slic
 /* The owner really uses a lock that was recalled: it stays, and is no longer delegable. Deadlocks
  * through it are found now. */
 void lock_kept(struct lock_session *session, uint64_t owner, struct slice name);
-/* The same for all locks of a session, of which nobody can tell. */
+/* The same for all locks of a session, of which nobody can tell now. */
 void lock_kept_all(struct lock_session *session);
+/* And now somebody can: recalls those that lock_kept_all has kept. */
+void lock_recall_kept(struct lock_session *session);
 /*
  * What `from` holds of a name is now held by `to`, of the same session. When `to` waits for just
  * that name, its request has ended; *ended is its cookie then, else NULL. False: `from` does not

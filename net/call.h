@@ -12,9 +12,10 @@
  * All on the loop's thread. Every call_* returns a handle; its done is called exactly once, from
  * the loop, unless call_cancel came first. Arguments are copied before the call returns; results
  * are borrowed for the length of done. A call made while there is no connection waits for one
- * (call_cancel ends the wait). When the connection is lost, reads under way are sent again on the
- * next one; updates that were sent end with ECP_EDISCONNECTED (whether they were applied is not
- * known), updates not yet sent wait.
+ * (call_cancel ends the wait). When the connection is lost, calls wait for the next one, on which
+ * the session goes on where it was: nothing is lost, and nothing done twice. When that is not to be
+ * (session_lost), updates and calls of locks that were sent end with ECP_EDISCONNECTED (whether they
+ * were done is not known); the others wait, or are asked again in the next session.
  */
 struct client;
 struct call;
@@ -43,13 +44,12 @@ struct client_config {
     void (*invalidate)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
     /*
      * The lease ran out, or a new session is about to begin: every page got until now is void, and
-     * no page got under the lost lease comes after this. True: it is certain that nothing serves
-     * any of them any more (the server may then free an old session's leases at once instead of by
-     * time). The loss of the connection alone is no loss of the lease. A lease that ran out is told
-     * of when an answer begins a new one, before that answer's done; so maybe long after
-     * client_lease_end. May be NULL: false. Must not free the client.
+     * no page got under the lost lease comes after this. The loss of the connection alone is no
+     * loss of the lease. A lease that ran out is told of when an answer begins a new one, before
+     * that answer's done; so maybe long after client_lease_end. May be NULL. Must not free the
+     * client.
      */
-    bool (*lease_lost)(void *cookie);
+    void (*lease_lost)(void *cookie);
     /*
      * A lock of this client is wanted by others, or (lost) was taken from its owner by an
      * administrator. One that is wanted and idle is to be unlocked; one in use is answered with
@@ -57,6 +57,10 @@ struct client_config {
      * stream. May be NULL, when no lock is delegable. Must not free the client.
      */
     void (*lock)(void *cookie, bool lost, uint64_t owner, struct slice name);
+    /* The session is over, and with it all locks: the server does not know it any more, or it is
+     * without a connection for longer than the recovery window. Comes before anything of another
+     * session, and before the ends of calls. May be NULL. Must not free the client. */
+    void (*session_lost)(void *cookie);
     /* Told of every change; why is a sentence or NULL. In CLIENT_LOST every call ends with `error`.
      * May be NULL. Must not free the client. */
     void (*state)(void *cookie, enum client_state state, int error, const char *why);
@@ -65,6 +69,9 @@ struct client_config {
 
 struct client *client_new(struct loop *loop, struct network *network,
                           const struct client_config *config);
+
+/* client_config.reconnect, from now on. */
+void client_set_reconnect(struct client *client, bool reconnect);
 
 /* Says BYE, ends every call with ECP_ECANCELED without calling done, frees. Pending updates must
  * have been waited for, and nothing may serve leased pages any more: BYE ends their leases. */
@@ -159,13 +166,13 @@ struct call *call_ping(struct client *client, call_done_fn *done, void *cookie);
 /*
  * Answered when all updates called before, and all that others' updates showed until then, are
  * durable: they survive a crash of the server's machine. ECP_EDISCONNECTED like an update's when
- * the connection is lost meanwhile.
+ * the session is lost meanwhile.
  */
 struct call *call_sync(struct client *client, call_done_fn *done, void *cookie);
 
 /*
  * Locks: see locks/lock_table.h for the rules, which the server keeps. Locks are lost with the
- * connection, and calls of locks that were sent end with ECP_EDISCONNECTED then.
+ * session, and calls of locks that were sent end with ECP_EDISCONNECTED then.
  */
 struct call_lock_item {
     struct slice name; /* a key */

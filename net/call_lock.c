@@ -70,8 +70,7 @@ void call_lock_cancel(struct call *call)
     if (call->list == &client->sent) {
         size_t mark = frame_begin(&client->out, MSG_LOCK_CANCEL, 0);
         msg_put_lock_cancel(&client->out, call->id);
-        frame_end(&client->out, mark);
-        client_flush(client);
+        client_send_kept(client, mark);
     } else if (call->list == &client->waiting) {
         client_end_call(client, call, ECP_ECANCELED);
     }

@@ -84,9 +84,11 @@ static void disconnect(struct client *c, int error, const char *why)
     if (!c->config.reconnect || error == ECP_EVERSION || error == ECP_ENAMESPACE) {
         set_timer(c, 0, NULL);
         c->lost_error = error;
+        client_session_lose(c);
         client_end_waiting(c, error);
         set_state(c, CLIENT_LOST, error, kept);
     } else {
+        client_session_away(c);
         set_timer(c, next_backoff(c), try_connect);
         set_state(c, CLIENT_CONNECTING, error, kept);
     }
@@ -119,13 +121,17 @@ static void welcomed(struct client *c, const struct frame *frame)
     free(c->server);
     c->server = xasprintf("%s at %s", name, c->config.address);
     free(name);
-    client_lease_begin(c, &m);
+    if (client_session_welcome(c, &m)) {
+        disconnect(c, ECP_EPROTO, "the server has received what was not sent");
+        return;
+    }
     client_lease_renew(c, c->asked_at);
     c->asked_id = 0;
-    c->last_sequence = 0;
     c->backoff = 0;
     conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
     arm_keepalive(c);
+    resend_again(&c->resend, &c->out);
+    client_flush(c);
     set_state(c, CLIENT_NORMAL, 0, NULL);
     client_pump(c);
 }
@@ -176,6 +182,11 @@ static void on_frame(void *cookie, const struct frame *frame)
 {
     struct client *c = cookie;
     struct msg_error m;
+    uint64_t have;
+    if (c->state == CLIENT_NORMAL && resend_got(&c->resend, frame)) {
+        resend_tell(&c->resend, &c->out);
+        client_flush(c);
+    }
     if (frame->type == MSG_ERROR && (frame->id == 0 || c->state == CLIENT_GREETING)) {
         if (msg_get_error(frame->payload, &m))
             disconnect(c, ECP_EPROTO, "the server sent a malformed error");
@@ -189,6 +200,9 @@ static void on_frame(void *cookie, const struct frame *frame)
     } else if (frame->type == MSG_PING) {
         if (conn_pending(c->conn) <= CONN_OUTPUT_HIGH)
             client_send_empty(c, MSG_PONG, frame->id);
+    } else if (frame->type == MSG_HAVE) {
+        if (msg_get_have(frame->payload, &have) || resend_had(&c->resend, have))
+            disconnect(c, ECP_EPROTO, "the server has received what was not sent");
     } else if (frame->type == MSG_INVALIDATE) {
         if (client_invalidate(c, frame))
             disconnect(c, ECP_EPROTO, "the server sent a malformed invalidation");
@@ -224,7 +238,7 @@ static void keep_alive(void *cookie)
     uint64_t now = loop_now(c->loop), step = keepalive_time(c);
     uint64_t silence = c->term > SILENCE_MIN ? c->term : SILENCE_MIN;
     /* A process that was stopped asks once more before it gives up. */
-    if (c->asked_id && now - conn_last_heard(c->conn) >= silence && now - c->asked_at >= step) {
+    if (c->asked_id && !c->local && now - conn_last_heard(c->conn) >= silence && now - c->asked_at >= step) {
         disconnect(c, ECP_ETIMEOUT, "nothing was heard from the server for a lease term");
         return;
     }
@@ -232,6 +246,7 @@ static void keep_alive(void *cookie)
     if (!c->asked_id && now - c->renewed >= step) {
         c->round_trips++;
         begin_asking(c);
+        resend_tell(&c->resend, &c->out);
         client_send_empty(c, MSG_PING, c->asked_id);
     }
     arm_keepalive(c);
@@ -258,10 +273,9 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
                               .version_max = PROTOCOL_MAX,
                               .namespace = slice_str(c->config.namespace),
                               .program = slice_str(c->config.program)};
-    if (c->session && client_lease_lose(c)) {
-        hello.resume_session = c->session;
-        hello.resume_secret = c->secret;
-    }
+    hello.resume_session = c->session;
+    hello.resume_secret = c->secret;
+    hello.received = c->resend.got;
     begin_asking(c);
     size_t mark = frame_begin(&c->out, MSG_HELLO, c->asked_id);
     msg_put_hello(&c->out, &hello);
@@ -288,6 +302,7 @@ struct client *client_new(struct loop *loop, struct network *network,
     c->network = network;
     c->config = *config;
     c->config.address = xstrdup(config->address);
+    c->local = strncmp(config->address, "unix:", 5) == 0;
     c->config.namespace = xstrdup(config->namespace);
     c->config.program = xstrdup(config->program ? config->program : "");
     if (!c->config.connect_timeout)
@@ -299,11 +314,17 @@ struct client *client_new(struct loop *loop, struct network *network,
     return c;
 }
 
+void client_set_reconnect(struct client *c, bool reconnect)
+{
+    c->config.reconnect = reconnect;
+}
+
 void client_free(struct client *c)
 {
     if (!c)
         return;
     set_timer(c, 0, NULL);
+    loop_cancel(c->loop, c->window);
     if (c->connecting)
         network_connect_cancel(c->network, c->connecting);
     if (c->conn) {
@@ -312,6 +333,7 @@ void client_free(struct client *c)
         conn_close_after_flush(c->conn);
     }
     client_queue_free(c);
+    resend_free(&c->resend);
     buf_free(&c->out);
     free((char *)c->config.address);
     free((char *)c->config.namespace);

@@ -7,6 +7,7 @@
 #include "net/call.h"
 #include "net/conn.h"
 #include "net/msg.h"
+#include "net/resend.h"
 
 /* What the calls of one kind send, expect, and do with the outcome. */
 struct call_kind {
@@ -16,7 +17,8 @@ struct call_kind {
     void (*failed)(struct call *call, int error, uint32_t index, const char *text);
 };
 
-/* A call is in exactly one of its client's lists until its done is called or it is cancelled. */
+/* A call is in exactly one of its client's lists until its done is called or it is cancelled. What is
+ * kept (resend.h) stays in `sent` when the connection is lost; the rest waits to be sent anew. */
 struct call_list {
     struct call *first, *last;
 };
@@ -62,9 +64,14 @@ struct client {
     uint64_t last_sequence; /* of the updates sent in this session */
     uint64_t last_id;
     uint64_t round_trips;
-    uint64_t session, secret; /* of the last WELCOME; 0 before */
+    bool local;               /* a unix socket: the system tells when the server is gone */
+    uint64_t session, secret; /* of the last WELCOME; 0: none, or given up */
+    uint64_t recovery;        /* ns, the window in which it may be resumed */
+    struct loop_event *window; /* its end, while there is no connection */
+    struct resend resend;     /* of that session */
     uint64_t term;            /* ns, of the lease */
     uint64_t renewed;         /* loop_now when the newest request with an answer was sent */
+    uint64_t known;           /* the same; not reset when the lease is lost */
     uint64_t lease_end;       /* loop_now; what renewed and term make it; 0: none */
     bool holding;             /* leased pages came since lease_lost was called */
     /* Serial numbers of invalidations, as the user sees them, go on from session to session: the
@@ -90,12 +97,12 @@ static inline bool call_is_update(const struct call *call)
     return call->kind->request == MSG_UPDATE;
 }
 
-/* Not to be sent again in another session. */
+/* To be done once: part of the session, and not to be sent again in another. */
 static inline bool call_is_once(const struct call *call)
 {
     uint16_t type = call->kind->request;
     return type == MSG_UPDATE || type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE ||
-           type == MSG_SYNC;
+           type == MSG_SYNC || !call->kind->answer;
 }
 
 /* ---- client_queue.c ---- */
@@ -118,13 +125,18 @@ struct call *client_find(struct client *client, uint64_t id);
 void client_pump(struct client *client);
 /* Hands client->out to the connection, which must be there. */
 void client_flush(struct client *client);
-/* The connection is gone. What was sent and got no answer: updates end with ECP_EDISCONNECTED,
- * everything else is to be sent again, in its order and before what waits. */
+/* The connection is gone. Of what was sent and got no answer, that which is not kept is to be sent
+ * again, in its order and before what waits. */
 void client_unsend(struct client *client);
+/* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
+void client_end_sent(struct client *client);
 /* Every call that waits ends with error. */
 void client_end_waiting(struct client *client, int error);
 /* A frame without payload, at once. */
 void client_send_empty(struct client *client, uint16_t type, uint64_t id);
+/* Ends a frame of the session that was begun in client->out, and sends it: now, or when the session
+ * is resumed. */
+void client_send_kept(struct client *client, size_t mark);
 
 /* Ends a call that waits to be sent, in a later turn. */
 void client_end_call(struct client *client, struct call *call, int error);
@@ -133,12 +145,19 @@ void client_end_call(struct client *client, struct call *call, int error);
 /* MSG_LOCK_RECALL or MSG_LOCK_LOST: 0, or ECP_EPROTO when malformed. */
 int client_lock_said(struct client *client, const struct frame *frame);
 
+/* ---- client_session.c ---- */
+
+/* A session goes on, or another begins. ECP_EPROTO. */
+int client_session_welcome(struct client *client, const struct msg_welcome *m);
+/* The connection is gone: the session may be resumed for a while. */
+void client_session_away(struct client *client);
+/* It is over, if there was one. Calls session_lost. */
+void client_session_lose(struct client *client);
+
 /* ---- client_lease.c ---- */
 
-/* A new session. */
-void client_lease_begin(struct client *client, const struct msg_welcome *m);
-/* Calls lease_lost; what it says. It may cancel calls. */
-bool client_lease_lose(struct client *client);
+/* Calls lease_lost, which may cancel calls. */
+void client_lease_lose(struct client *client);
 /* A request sent then was answered. May call lease_lost, which may cancel calls. */
 void client_lease_renew(struct client *client, uint64_t sent_at);
 /* Notes that pages came; takes the numbers from those whose lease has run out by now. */

@@ -10,19 +10,12 @@
 #define DRIFT          1000            /* one part of so many that the two clocks may differ */
 #define RELEASE_LEASES 8192            /* most in one frame */
 
-void client_lease_begin(struct client *c, const struct msg_welcome *m)
-{
-    c->session = m->session;
-    c->secret = m->secret;
-    c->term = m->lease_ms * LOOP_MS;
-    c->serial_base = c->serial_last;
-}
-
-bool client_lease_lose(struct client *c)
+void client_lease_lose(struct client *c)
 {
     c->holding = false;
     c->renewed = c->lease_end = 0;
-    return c->config.lease_lost && c->config.lease_lost(c->config.cookie);
+    if (c->config.lease_lost)
+        c->config.lease_lost(c->config.cookie);
 }
 
 void client_lease_renew(struct client *c, uint64_t sent_at)
@@ -33,6 +26,8 @@ void client_lease_renew(struct client *c, uint64_t sent_at)
         sent_at = loop_now(c->loop);
     if (c->holding && loop_now(c->loop) >= c->lease_end && !MUTATION(MUTATION_GAP))
         client_lease_lose(c);
+    if (sent_at > c->known)
+        c->known = sent_at;
     if (sent_at > c->renewed) {
         c->renewed = sent_at;
         c->lease_end = sent_at + c->term - c->term / DRIFT - margin;
@@ -87,19 +82,18 @@ int client_invalidate(struct client *c, const struct frame *frame)
 void client_invalidated(struct client *c, uint64_t serial)
 {
     assert(serial <= c->serial_last);
-    if (c->state == CLIENT_NORMAL && serial > c->serial_base)
-        client_send_empty(c, MSG_INVALIDATED, serial - c->serial_base);
+    if (c->state != CLIENT_LOST && serial > c->serial_base)
+        client_send_kept(c, frame_begin(&c->out, MSG_INVALIDATED, serial - c->serial_base));
 }
 
 void client_release(struct client *c, const uint64_t *leases, size_t count)
 {
-    if (c->state != CLIENT_NORMAL)
+    if (c->state == CLIENT_LOST)
         return;
     for (size_t at = 0, n; at < count; at += n) {
         n = count - at < RELEASE_LEASES ? count - at : RELEASE_LEASES;
         size_t mark = frame_begin(&c->out, MSG_RELEASE, 0);
         msg_put_release(&c->out, leases + at, n);
-        frame_end(&c->out, mark);
+        client_send_kept(c, mark);
     }
-    client_flush(c);
 }

@@ -143,23 +143,32 @@ void client_end_waiting(struct client *c, int error)
 
 void client_unsend(struct client *c)
 {
-    struct call_list waiting = c->waiting;
+    struct call_list waiting = c->waiting, kept = {0};
     c->waiting = (struct call_list){0};
     while (c->sent.first) {
         struct call *call = c->sent.first;
         unqueue(c, call);
-        if (call_is_once(call)) {
-            end_later(c, call, ECP_EDISCONNECTED);
-        } else {
-            list_add(&c->waiting, call);
+        list_add(call_is_once(call) ? &kept : &c->waiting, call);
+        if (!call_is_once(call))
             c->waiting_bytes += call->len;
-        }
+    }
+    while (kept.first) {
+        struct call *call = kept.first;
+        list_remove(call);
+        list_add(&c->sent, call);
+        table_add(c, call);
     }
     while (waiting.first) {
         struct call *call = waiting.first;
         waiting.first = call->next;
         list_add(&c->waiting, call);
     }
+}
+
+void client_end_sent(struct client *c)
+{
+    while (c->sent.first)
+        client_end_call(c, c->sent.first, ECP_EDISCONNECTED);
 }
 
 /* Sending */
@@ -176,7 +185,10 @@ static void put_call(struct client *c, struct call *call)
         patch_u32(&c->out, at, (uint32_t)call->sequence);
         patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
     }
-    frame_end(&c->out, mark);
+    if (call_is_once(call))
+        resend_keep(&c->resend, &c->out, mark);
+    else
+        frame_end(&c->out, mark);
     c->round_trips += call->id != 0;
 }
 
@@ -190,6 +202,15 @@ void client_send_empty(struct client *c, uint16_t type, uint64_t id)
 {
     frame_end(&c->out, frame_begin(&c->out, type, id));
     client_flush(c);
+}
+
+void client_send_kept(struct client *c, size_t mark)
+{
+    resend_keep(&c->resend, &c->out, mark);
+    if (c->state == CLIENT_NORMAL)
+        client_flush(c);
+    else
+        buf_clear(&c->out);
 }
 
 static void pump_now(struct client *c)

@@ -228,6 +228,11 @@ struct conn *conn_new(struct loop *loop, struct stream *stream, size_t max_paylo
     return conn;
 }
 
+void conn_set_cookie(struct conn *conn, void *cookie)
+{
+    conn->cookie = cookie;
+}
+
 void conn_set_max_payload(struct conn *conn, size_t max_payload)
 {
     conn->max_payload = max_payload;

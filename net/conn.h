@@ -33,6 +33,9 @@ struct conn_events {
 struct conn *conn_new(struct loop *loop, struct stream *stream, size_t max_payload,
                       const struct conn_events *events, void *cookie);
 
+/* The events go to another from now on. */
+void conn_set_cookie(struct conn *conn, void *cookie);
+
 void conn_set_max_payload(struct conn *conn, size_t max_payload);
 
 /* For tests and configuration: the stall time, in ns. */

@@ -6,6 +6,7 @@
 
 #include "net/frame.h"
 
+#define FLAGS_AT   6  /* in the header */
 #define SUMMED_LEN 16 /* header bytes that the checksum covers */
 
 static uint64_t frame_sum(const uint8_t *frame, size_t payload_len)
@@ -23,6 +24,11 @@ size_t frame_begin(struct buf *out, uint16_t type, uint64_t id)
     put_u64(out, id);
     put_u64(out, 0);
     return mark;
+}
+
+void frame_keep(struct buf *out, size_t mark)
+{
+    out->data[mark + FLAGS_AT] |= FRAME_KEPT;
 }
 
 void frame_end(struct buf *out, size_t mark)
@@ -49,7 +55,7 @@ int frame_parse(struct slice bytes, size_t max_payload, struct frame *frame, siz
     frame->flags = get_u16(&r);
     frame->id = get_u64(&r);
     uint64_t sum = get_u64(&r);
-    if (len > max_payload || len > FRAME_MAX_PAYLOAD || frame->flags != 0)
+    if (len > max_payload || len > FRAME_MAX_PAYLOAD || (frame->flags & ~FRAME_KEPT))
         return ECP_EPROTO;
     *need = FRAME_HEADER_LEN + len;
     if (bytes.len < *need)

@@ -7,14 +7,16 @@
 #include "base/error.h"
 
 /*
- * Header, little-endian: u32 payload length, u16 type, u16 flags (0), u64 request id, u64 checksum
+ * Header, little-endian: u32 payload length, u16 type, u16 flags, u64 request id, u64 checksum
  * of the 16 header bytes before it and the payload: XXH3-64 of the payload, its seed being the
- * XXH3-64 (seed 0) of those 16 bytes. A frame with a flag set is malformed. Requests have ids
+ * XXH3-64 (seed 0) of those 16 bytes. A frame with an unknown flag is malformed. Requests have ids
  * chosen by the client (never 0); replies repeat the id; messages that answer nothing have id 0.
  */
 #define FRAME_HEADER_LEN   24
 #define FRAME_MAX_PAYLOAD  ((4u << 20) + (64u << 10)) /* a SET of the largest value fits */
 #define FRAME_MAX_GREETING 4096 /* largest payload before WELCOME, both ways */
+
+#define FRAME_KEPT 1 /* flag: the sender keeps it until the receiver says that it has it */
 
 struct frame {
     uint16_t type; /* enum message_type */
@@ -26,6 +28,8 @@ struct frame {
 /* Starts a frame at the end of out (several may follow each other); payload is then appended to
  * out. Returns a mark. */
 size_t frame_begin(struct buf *out, uint16_t type, uint64_t id);
+/* Sets FRAME_KEPT in the frame begun at mark. */
+void frame_keep(struct buf *out, size_t mark);
 /* Fills in length and checksum of the frame begun at mark. */
 void frame_end(struct buf *out, size_t mark);
 

@@ -26,6 +26,7 @@ void msg_put_hello(struct buf *out, const struct msg_hello *m)
     put_u16(out, m->version_max);
     put_u64(out, m->resume_session);
     put_u64(out, m->resume_secret);
+    put_u64(out, m->received);
     /* One byte over the limit is enough for the server to see that a name is too long. */
     put_bytes16(out, cut(m->namespace, NAME_MAX_LEN + 1));
     put_bytes16(out, cut(m->program, NAME_MAX_LEN));
@@ -39,6 +40,7 @@ int msg_get_hello(struct slice payload, struct msg_hello *m)
     m->version_max = get_u16(&r);
     m->resume_session = get_u64(&r);
     m->resume_secret = get_u64(&r);
+    m->received = get_u64(&r);
     m->namespace = get_bytes16(&r);
     m->program = get_bytes16(&r);
     skip_options(&r);
@@ -57,7 +59,7 @@ void msg_put_welcome(struct buf *out, const struct msg_welcome *m)
     put_u64(out, m->instance);
     put_u32(out, m->lease_ms);
     put_u32(out, m->recovery_ms);
-    put_u64(out, m->last_sequence);
+    put_u64(out, m->received);
     put_bytes16(out, cut(m->server, NAME_MAX_LEN));
 }
 
@@ -70,12 +72,19 @@ int msg_get_welcome(struct slice payload, struct msg_welcome *m)
     m->instance = get_u64(&r);
     m->lease_ms = get_u32(&r);
     m->recovery_ms = get_u32(&r);
-    m->last_sequence = get_u64(&r);
+    m->received = get_u64(&r);
     m->server = get_bytes16(&r);
     skip_options(&r);
     if (!reader_at_end(&r) || m->version == 0 || m->session == 0 || m->server.len > NAME_MAX_LEN)
         return ECP_EPROTO;
     return 0;
+}
+
+int msg_get_have(struct slice payload, uint64_t *count)
+{
+    struct reader r = reader_of(payload);
+    *count = get_u64(&r);
+    return reader_at_end(&r) ? 0 : ECP_EPROTO;
 }
 
 void msg_put_error(struct buf *out, const struct msg_error *m)

@@ -19,7 +19,8 @@ enum message_type {
     MSG_ERROR = 3,   /* answer to any request, or (id 0) why the server closes */
     MSG_PING = 4,    /* either side; also keepalive */
     MSG_PONG = 5,
-    MSG_BYE = 6, /* no more requests; the session ends */
+    MSG_BYE = 6,  /* no more requests; the session ends */
+    MSG_HAVE = 7, /* either side: kept frames that have come; net/resend.h */
     /* Reads */
     MSG_READ = 16, /* children of a node */
     MSG_PAGES = 17,
@@ -71,6 +72,7 @@ struct msg_hello {
     uint16_t version_min, version_max;
     uint64_t resume_session; /* 0: a new session */
     uint64_t resume_secret;
+    uint64_t received; /* kept frames of that session that have come */
     struct slice namespace;
     struct slice program; /* "ecpfs 0.1 host/pid", for logs and status; at most 255 bytes */
 };
@@ -84,7 +86,7 @@ struct msg_welcome {
     uint64_t instance;      /* changes when the server restarts */
     uint32_t lease_ms;      /* lease term */
     uint32_t recovery_ms;   /* recovery window */
-    uint64_t last_sequence; /* last applied update of a resumed session; 0 */
+    uint64_t received;      /* kept frames of a resumed session that have come */
     struct slice server;    /* "ecpd 0.1" */
 };
 void msg_put_welcome(struct buf *out, const struct msg_welcome *m);
@@ -95,6 +97,9 @@ struct msg_error {
     uint32_t index;    /* update in the batch, when the request was one */
     struct slice text; /* more words, may be empty; at most 1024 bytes */
 };
+/* MSG_HAVE: u64 count of kept frames. */
+int msg_get_have(struct slice payload, uint64_t *count);
+
 void msg_put_error(struct buf *out, const struct msg_error *m);
 int msg_get_error(struct slice payload, struct msg_error *m);
 

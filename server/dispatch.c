@@ -16,8 +16,18 @@ static void answer_empty(struct session *session, uint16_t type, uint64_t id)
 
 static int serve_ping(struct session *session, const struct frame *frame)
 {
+    session_have(session);
     answer_empty(session, MSG_PONG, frame->id);
     return 0;
+}
+
+static int serve_have(struct session *session, const struct frame *frame)
+{
+    uint64_t have;
+
+    if (msg_get_have(frame->payload, &have))
+        return ECP_EPROTO;
+    return resend_had(&session->resend, have);
 }
 
 static int serve_pong(struct session *session, const struct frame *frame)
@@ -97,6 +107,7 @@ struct service {
 static const struct service services[] = {
     [MSG_PING] = {serve_ping, .empty = true},
     [MSG_PONG] = {serve_pong, .empty = true},
+    [MSG_HAVE] = {serve_have, .answers = false},
     [MSG_BYE] = {serve_bye, .empty = true},
     [MSG_READ] = {serve_read, .answers = true},
     [MSG_NODE] = {serve_node, .answers = true},

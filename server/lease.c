@@ -114,16 +114,13 @@ void lease_idle(struct lease_table *t)
 
 /* ---- Holders ---- */
 
-struct lease_holder *lease_holder_new(struct lease_table *t, uint64_t id, uint64_t secret,
-                                      uint64_t term, const char *name, lease_send_fn *send,
-                                      lease_overdue_fn *overdue, void *cookie)
+struct lease_holder *lease_holder_new(struct lease_table *t, uint64_t term, const char *name,
+                                      lease_send_fn *send, lease_overdue_fn *overdue, void *cookie)
 {
     struct lease_holder *h = xcalloc(1, sizeof(*h));
 
     *h = (struct lease_holder){.table = t,
                                .order = ++t->last_order,
-                               .id = id,
-                               .secret = secret,
                                .term = term,
                                .heard = loop_now(t->loop),
                                .name = xstrdup(name),
@@ -223,27 +220,13 @@ void lease_holder_end(struct lease_holder *h, bool certain)
         lease_watch(h);
 }
 
-bool lease_end_former(struct lease_table *t, uint64_t id, uint64_t secret)
-{
-    struct lease_holder *h;
-
-    TAILQ_FOREACH (h, &t->holders, list) {
-        if (h->id == id && h->secret == secret && !h->send && h != t->former) {
-            holder_free(h);
-            return true;
-        }
-    }
-    return false;
-}
-
 void lease_table_grace(struct lease_table *t, uint64_t time)
 {
     struct lease_holder *h;
 
     if (t->remembered || time == 0 || MUTATION(MUTATION_GRACE))
         return; /* a table with leases of its own is no new one */
-    h = t->former =
-        lease_holder_new(t, 0, 0, time, "a client of before the restart", NULL, NULL, NULL);
+    h = t->former = lease_holder_new(t, time, "a client of before the restart", NULL, NULL, NULL);
     t->stats.holders--;
     t->remembered = time;
     lease_watch(h);

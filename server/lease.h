@@ -76,10 +76,9 @@ typedef void lease_send_fn(void *cookie, uint64_t serial, const struct touch *to
  */
 typedef void lease_overdue_fn(void *cookie);
 
-/* name is for the log (copied). id and secret as told in WELCOME. term in ns. */
-struct lease_holder *lease_holder_new(struct lease_table *table, uint64_t id, uint64_t secret,
-                                      uint64_t term, const char *name, lease_send_fn *send,
-                                      lease_overdue_fn *overdue, void *cookie);
+/* name is for the log (copied). term in ns. */
+struct lease_holder *lease_holder_new(struct lease_table *table, uint64_t term, const char *name,
+                                      lease_send_fn *send, lease_overdue_fn *overdue, void *cookie);
 /* The client was heard at this loop_now(). */
 void lease_heard(struct lease_holder *holder, uint64_t when);
 /*
@@ -87,8 +86,6 @@ void lease_heard(struct lease_holder *holder, uint64_t when);
  * and all its leases end now; else they run out by time.
  */
 void lease_holder_end(struct lease_holder *holder, bool certain);
-/* A client proves that it serves nothing of an earlier session any more. False: none such here. */
-bool lease_end_former(struct lease_table *table, uint64_t id, uint64_t secret);
 /* Whether an invalidation was sent that is not answered yet. */
 bool lease_owes(const struct lease_holder *holder);
 

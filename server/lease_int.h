@@ -75,7 +75,7 @@ struct lease_holder {
     struct lease_table *table;
     TAILQ_ENTRY(lease_holder) list;
     uint64_t order; /* among the table's holders */
-    uint64_t id, secret, term, heard;
+    uint64_t term, heard;
     uint64_t last_serial;
     char *name;
     lease_send_fn *send; /* NULL: its session is over */

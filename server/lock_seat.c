@@ -37,11 +37,11 @@ struct lock_seat *lock_seat_of(struct session *session)
     seat->session = session;
     seat->holder = lock_session_new(seat->locks->table, seat);
     seat->id = session->id;
-    seat->secret = session->secret;
     seat->unsynced = session->last_sequence && !store_done_is_durable(seat->locks->store);
     seat->name = xasprintf("session %016" PRIx64 " of %s at %s", session->id, session->program,
-                           conn_peer(session->conn));
+                           session->peer);
     TAILQ_INIT(&seat->ops);
+    TAILQ_INIT(&seat->pending);
     LIST_INSERT_HEAD(&seat->locks->seats, seat, all);
     return seat;
 }
@@ -52,9 +52,9 @@ static void op_free(struct lock_seat *seat, struct lock_op *op)
     free(op);
 }
 
-void lock_pending_free(struct lock_pending *p)
+void lock_pending_free(struct lock_seat *seat, struct lock_pending *p)
 {
-    LIST_REMOVE(p, all);
+    TAILQ_REMOVE(&seat->pending, p, all);
     free(p);
 }
 
@@ -66,9 +66,10 @@ static void seat_empty(struct lock_seat *seat)
 
     while ((op = TAILQ_FIRST(&seat->ops)))
         op_free(seat, op);
-    while ((p = LIST_FIRST(&seat->pending))) {
-        lock_cancel(p->request);
-        lock_pending_free(p);
+    while ((p = TAILQ_FIRST(&seat->pending))) {
+        if (p->request)
+            lock_cancel(p->request);
+        lock_pending_free(seat, p);
         lock_events_serve(seat->locks); /* another of them may have been granted */
     }
 }
@@ -77,7 +78,6 @@ static void seat_free(struct lock_seat *seat)
 {
     seat_empty(seat);
     lock_seat_forget_sync(seat);
-    loop_cancel(seat->locks->loop, seat->timer);
     LIST_REMOVE(seat, all);
     lock_session_free(seat->holder);
     free(seat->name);
@@ -112,8 +112,7 @@ void lock_send_name(struct session *session, uint16_t type, uint64_t owner, stru
     size_t mark = frame_begin(&out, type, 0);
 
     msg_put_lock_name(&out, &m);
-    frame_end(&out, mark);
-    session_send(session, &out);
+    session_send_kept(session, &out, mark);
     buf_free(&out);
 }
 
@@ -123,8 +122,7 @@ void lock_send_locked(struct lock_seat *seat, uint64_t id)
     size_t mark = frame_begin(&out, MSG_LOCKED, id);
 
     msg_put_locked(&out, next_stamp(seat->locks));
-    frame_end(&out, mark);
-    session_send(seat->session, &out);
+    session_send_kept(seat->session, &out, mark);
     buf_free(&out);
 }
 
@@ -141,9 +139,9 @@ static void event_serve(const struct lock_event *event)
     if (event->kind == LOCK_EVENT_GRANTED)
         lock_send_locked(seat, p->id);
     else
-        session_send_error(seat->session, p->id,
+        session_refuse(seat->session, p->id,
                            event->kind == LOCK_EVENT_BUSY ? ECP_EBUSY : ECP_EDEADLOCK, 0, "");
-    lock_pending_free(p);
+    lock_pending_free(seat, p);
 }
 
 void lock_events_serve(struct locks *locks)
@@ -154,13 +152,48 @@ void lock_events_serve(struct locks *locks)
         event_serve(&event);
 }
 
-/* ---- The end of a session ---- */
+/* ---- Connections lost, and the end of a session ---- */
+
+/* What waits gives up its place: nobody should get a lock who cannot be told of it. What is held
+ * stays, and counts as used. */
+void lock_seat_away(struct session *session)
+{
+    struct lock_seat *seat = session->seat;
+    struct lock_pending *p;
+
+    if (!seat)
+        return;
+    TAILQ_FOREACH (p, &seat->pending, all) {
+        if (p->request)
+            lock_cancel(p->request);
+        p->request = NULL;
+    }
+    if (lock_session_count(seat->holder))
+        seat->locks->lost++;
+    lock_kept_all(seat->holder);
+    lock_events_serve(seat->locks);
+}
+
+void lock_seat_back(struct session *session)
+{
+    struct lock_seat *seat = session->seat;
+    struct lock_pending *p, *next;
+
+    if (!seat)
+        return;
+    lock_recall_kept(seat->holder);
+    for (p = TAILQ_FIRST(&seat->pending); p; p = next) {
+        next = TAILQ_NEXT(p, all);
+        lock_seat_ask(seat, p);
+    }
+    lock_events_serve(seat->locks);
+}
 
 void lock_seat_check(struct lock_seat *seat)
 {
     struct locks *locks = seat->locks;
 
-    if (seat->session || seat->updates || !seat->certain)
+    if (seat->session || seat->updates)
         return;
     if (lock_session_count(seat->holder) && !lock_seat_durable(seat))
         return;
@@ -168,40 +201,22 @@ void lock_seat_check(struct lock_seat *seat)
     lock_events_serve(locks);
 }
 
-static void window_over(void *cookie)
-{
-    struct lock_seat *seat = cookie;
-
-    seat->timer = NULL;
-    seat->certain = true;
-    if (lock_session_count(seat->holder))
-        log_notice("%s: did not come back; its %zu locks are free", seat->name,
-                   lock_session_count(seat->holder));
-    lock_seat_check(seat);
-}
-
-/* A unix socket that closes without goodbye was closed by its process, or that is gone. Over TCP it
- * may be the network alone. */
 void lock_seat_end(struct session *session)
 {
     struct lock_seat *seat = session->seat;
+    struct locks *locks;
 
     if (!seat)
         return;
+    locks = seat->locks;
     seat_empty(seat);
+    if (lock_session_count(seat->holder) && !session->released)
+        log_notice("%s: has ended, and with it its %zu locks", seat->name,
+                   lock_session_count(seat->holder));
     seat->session = NULL;
     seat->updates = session->updates;
-    seat->certain = session->released || !lock_session_count(seat->holder) ||
-                    strncmp(conn_peer(session->conn), "unix:", 5) == 0;
-    if (!seat->certain) {
-        seat->locks->lost++;
-        lock_kept_all(seat->holder);
-        seat->timer = loop_timer(session->loop, server_limits(session->server)->recovery_time,
-                                 window_over, seat);
-    }
-    if (!seat->updates && seat->certain)
+    if (!seat->updates)
         session->seat = NULL;
-    struct locks *locks = seat->locks;
     lock_seat_check(seat);
     lock_events_serve(locks);
 }
@@ -225,19 +240,4 @@ void lock_seat_update_done(struct session *session, uint64_t sequence)
         if (op->updates && sequence <= op->sequence)
             op->updates--;
     lock_seat_run(seat);
-}
-
-void locks_end_former(struct locks *locks, uint64_t id, uint64_t secret)
-{
-    struct lock_seat *seat;
-
-    if (!locks)
-        return;
-    LIST_FOREACH (seat, &locks->seats, all)
-        if (!seat->session && seat->id == id && seat->secret == secret)
-            break;
-    if (seat) {
-        seat->certain = true;
-        lock_seat_check(seat);
-    }
 }

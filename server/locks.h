@@ -16,13 +16,13 @@ struct lock_seat;
 void locks_free(struct locks *locks);
 void locks_stats(const struct locks *locks, struct buf *out);
 
+/* The session has lost its connection; and it has another. */
+void lock_seat_away(struct session *session);
+void lock_seat_back(struct session *session);
 /* The session has just ended; its updates are those given to the store. */
 void lock_seat_end(struct session *session);
 /* An update of this sequence number of the session is done, or dropped. */
 void lock_seat_update_done(struct session *session, uint64_t sequence);
-/* The client has begun another session: what this one held is free as soon as its updates are done.
- */
-void locks_end_former(struct locks *locks, uint64_t id, uint64_t secret);
 
 int serve_lock(struct session *session, const struct frame *frame);
 int serve_lock_list(struct session *session, const struct frame *frame);

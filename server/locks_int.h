@@ -29,12 +29,13 @@ struct lock_op {
     uint8_t payload[];
 };
 
-/* A LOCK that waits in the table. */
+/* A LOCK without an answer. */
 struct lock_pending {
-    LIST_ENTRY(lock_pending) all;
-    struct lock_seat *seat;
+    TAILQ_ENTRY(lock_pending) all;
     uint64_t id;
-    struct lock_request *request;
+    struct lock_request *request; /* NULL: the session is away, and it will be asked then */
+    size_t len;
+    uint8_t payload[];
 };
 
 struct lock_seat {
@@ -43,23 +44,20 @@ struct lock_seat {
     struct session *session; /* NULL once it has ended */
     struct lock_session *holder;
     TAILQ_HEAD(, lock_op) ops;
-    LIST_HEAD(, lock_pending) pending;
-    uint64_t id, secret;
+    TAILQ_HEAD(, lock_pending) pending; /* in the order in which they came */
+    uint64_t id;
     char *name;
     bool warned, full;
     bool unsynced;          /* an update was done, and is not known to be on disk */
     struct lock_sync *sync; /* under way for those done before; else NULL */
-    /* When the session has ended: */
-    size_t updates;           /* still to be done */
-    bool certain;             /* nobody believes to hold anything any more */
-    struct loop_event *timer; /* the recovery window */
+    size_t updates;         /* of a session that has ended, still to be done */
 };
 
 /* ---- lock_seat.c ---- */
 
 /* The session's seat, made when first wanted. */
 struct lock_seat *lock_seat_of(struct session *session);
-void lock_pending_free(struct lock_pending *pending);
+void lock_pending_free(struct lock_seat *seat, struct lock_pending *pending);
 
 /* Sends what the table has to say, to whom it concerns. */
 void lock_events_serve(struct locks *locks);
@@ -84,5 +82,7 @@ void lock_seat_synced(struct lock_seat *seat, int error);
 
 /* Serves those messages whose turn has come. */
 void lock_seat_run(struct lock_seat *seat);
+/* Asks the table for a LOCK that is in no queue yet. */
+void lock_seat_ask(struct lock_seat *seat, struct lock_pending *pending);
 
 #endif

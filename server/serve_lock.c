@@ -71,41 +71,53 @@ static void refused(struct lock_seat *seat, uint64_t id, int error)
         log_warning("%s: no room for more locks", seat->name);
         seat->full = true;
     }
-    session_send_error(seat->session, id, error, 0, "");
+    session_refuse(seat->session, id, error, 0, "");
 }
 
-static int lock_serve(struct lock_seat *seat, uint64_t id, struct slice payload)
+void lock_seat_ask(struct lock_seat *seat, struct lock_pending *p)
 {
-    struct locks *locks = seat->locks;
-    struct lock_pending *p;
     struct msg_lock m;
     struct lock_item *items;
-    int error = msg_get_lock(payload, &m);
+    int error;
 
-    if (error || !(items = get_items(&m.r, m.count)))
-        return ECP_EPROTO;
+    msg_get_lock(slice_of(p->payload, p->len), &m);
+    items = get_items(&m.r, m.count);
     struct lock_who who = who_of(&m.who);
     unsigned flags = (m.flags & MSG_LOCK_WAIT ? LOCK_WAIT : 0) |
                      (m.flags & MSG_LOCK_DELEGABLE ? LOCK_DELEGABLE : 0) |
                      (m.flags & MSG_LOCK_PATIENT ? LOCK_PATIENT : 0) |
                      (m.flags & MSG_LOCK_TEST ? LOCK_TEST : 0);
 
-    if (m.flags & MSG_LOCK_REPLACE)
-        lock_release_owner(seat->holder, who.owner);
-    p = xcalloc(1, sizeof(*p));
-    p->seat = seat;
-    p->id = id;
-    LIST_INSERT_HEAD(&seat->pending, p, all);
-    error =
-        lock_ask(seat->holder, &who, items, m.count, flags, loop_wall(locks->loop), p, &p->request);
+    error = lock_ask(seat->holder, &who, items, m.count, flags, loop_wall(seat->locks->loop), p,
+                     &p->request);
     free(items);
     if (error)
-        refused(seat, id, error);
+        refused(seat, p->id, error);
     else if (!p->request)
-        lock_send_locked(seat, id);
+        lock_send_locked(seat, p->id);
     if (error || !p->request)
-        lock_pending_free(p);
+        lock_pending_free(seat, p);
     look_at_room(seat);
+}
+
+static int lock_serve(struct lock_seat *seat, uint64_t id, struct slice payload)
+{
+    struct lock_pending *p;
+    struct msg_lock m;
+    struct lock_item *items;
+
+    if (msg_get_lock(payload, &m) || !(items = get_items(&m.r, m.count)))
+        return ECP_EPROTO;
+    free(items);
+    if (m.flags & MSG_LOCK_REPLACE)
+        lock_release_owner(seat->holder, m.who.owner);
+    p = xcalloc(1, sizeof(*p) + payload.len);
+    p->id = id;
+    p->len = payload.len;
+    memcpy(p->payload, payload.data, payload.len);
+    TAILQ_INSERT_TAIL(&seat->pending, p, all);
+    if (seat->session->state != SESSION_AWAY)
+        lock_seat_ask(seat, p);
     return 0;
 }
 
@@ -124,8 +136,7 @@ static int unlock_serve(struct lock_seat *seat, uint64_t id, struct slice payloa
         lock_release_owner(seat->holder, m.owner);
     free(items);
     mark = frame_begin(&out, MSG_UNLOCKED, id);
-    frame_end(&out, mark);
-    session_send(seat->session, &out);
+    session_send_kept(seat->session, &out, mark);
     buf_free(&out);
     look_at_room(seat);
     return 0;
@@ -139,13 +150,14 @@ static int cancel_serve(struct lock_seat *seat, struct slice payload)
 
     if (msg_get_lock_cancel(payload, &id))
         return ECP_EPROTO;
-    LIST_FOREACH (p, &seat->pending, all)
+    TAILQ_FOREACH (p, &seat->pending, all)
         if (p->id == id)
             break;
     if (p) {
-        lock_cancel(p->request);
-        lock_pending_free(p);
-        session_send_error(seat->session, id, ECP_ECANCELED, 0, "");
+        if (p->request)
+            lock_cancel(p->request);
+        lock_pending_free(seat, p);
+        session_refuse(seat->session, id, ECP_ECANCELED, 0, "");
     }
     return 0;
 }
@@ -173,7 +185,7 @@ static int pass_serve(struct lock_seat *seat, struct slice payload)
     lock_pass(seat->holder, m.from, &to, m.name, m.flags & MSG_LOCK_DELEGABLE, &ended);
     if ((p = ended)) {
         lock_send_locked(seat, p->id);
-        lock_pending_free(p);
+        lock_pending_free(seat, p);
     }
     return 0;
 }
@@ -282,7 +294,7 @@ void lock_seat_synced(struct lock_seat *seat, int error)
     op->durable = true;
     if (error) {
         TAILQ_REMOVE(&seat->ops, op, queue);
-        session_send_error(session, op->id, error, 0, "");
+        session_refuse(session, op->id, error, 0, "");
         free(op);
     }
     lock_seat_run(seat);

@@ -111,7 +111,7 @@ int serve_lock_force(struct session *session, const struct frame *frame)
     for (uint32_t i = 0; i < count; i++) {
         memcpy(&lock, f.locks.data + i * sizeof(lock), sizeof(lock));
         struct lock_seat *seat = lock_session_cookie(lock.session);
-        log_notice("%s: a lock of %s is released by force", conn_peer(session->conn), seat->name);
+        log_notice("%s: a lock of %s is released by force", session->peer, seat->name);
         if (seat->session)
             lock_send_name(seat->session, MSG_LOCK_LOST, lock.owner, key_slice(&lock.name));
         lock_release_name(lock.session, lock.owner, key_slice(&lock.name));
@@ -120,8 +120,7 @@ int serve_lock_force(struct session *session, const struct frame *frame)
     buf_free(&f.locks);
     mark = frame_begin(&out, MSG_LOCK_FORCED, frame->id);
     msg_put_lock_forced(&out, count);
-    frame_end(&out, mark);
-    session_send(session, &out);
+    session_send_kept(session, &out, mark);
     buf_free(&out);
     if (locks)
         lock_events_serve(locks);

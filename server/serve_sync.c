@@ -28,10 +28,9 @@ static void durable(void *cookie, int error)
     struct buf out = {0};
 
     if (session->state != SESSION_ENDED && error)
-        session_send_error(session, sync->id, error, 0, "");
+        session_refuse(session, sync->id, error, 0, "");
     if (session->state != SESSION_ENDED && !error) {
-        frame_end(&out, frame_begin(&out, MSG_SYNCED, sync->id));
-        session_send(session, &out);
+        session_send_kept(session, &out, frame_begin(&out, MSG_SYNCED, sync->id));
         buf_free(&out);
     }
     sync_free(sync);

@@ -52,7 +52,7 @@ int serve_update(struct session *session, const struct frame *frame)
         batch_free(b);
         if (error == ECP_EPROTO)
             return error;
-        session_send_error(session, frame->id, error, index, "");
+        session_refuse(session, frame->id, error, index, "");
         return 0;
     }
     batch_submit(session, b);
@@ -69,14 +69,13 @@ void serve_update_done(struct batch *b, const struct store_result *result)
     if (session->state == SESSION_ENDED)
         return;
     if (result->error) {
-        session_send_error(session, b->id, result->error, result->failed, "");
+        session_refuse(session, b->id, result->error, result->failed, "");
         return;
     }
     count = lease_recall_own(b->recall, &touches);
     mark = frame_begin(&out, MSG_APPLIED, b->id);
     msg_put_applied(&out, b->sequence, result->stamp, result->values, result->count, touches,
                     count);
-    frame_end(&out, mark);
-    session_send(session, &out);
+    session_send_kept(session, &out, mark);
     buf_free(&out);
 }

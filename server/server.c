@@ -23,7 +23,8 @@ struct server {
     struct backend *backends; /* of the namespaces */
     struct server_listener *listeners;
     struct session *sessions;
-    size_t session_count;
+    size_t session_count; /* with a connection */
+    size_t away_count;    /* without */
     bool stopping;
     struct loop_event *stop_timer;
     uint64_t take_until;  /* 0 while updates are under way */
@@ -251,24 +252,37 @@ void server_session_remove(struct server *server, struct session *session)
     if (session->next)
         session->next->prev = session->prev;
     session->prev = session->next = NULL;
+    if (session->away)
+        server->away_count--;
+    else
+        server->session_count--;
+}
+
+struct session *server_find_session(struct server *server, uint64_t id)
+{
+    for (struct session *s = server->sessions; s; s = s->next)
+        if (s->id == id && (s->state == SESSION_NORMAL || s->state == SESSION_AWAY))
+            return s;
+    return NULL;
+}
+
+void server_session_connected(struct server *server, struct session *session)
+{
+    session->away = false;
+    server->away_count--;
+    server->session_count++;
+}
+
+void server_session_disconnected(struct server *server, struct session *session)
+{
+    session->away = true;
+    server->away_count++;
     server->session_count--;
 }
 
-void server_end_former(struct server *server, uint64_t id, uint64_t secret)
+bool server_has_room(const struct server *server)
 {
-    for (struct session *s = server->sessions; s; s = s->next) {
-        if (s->id == id && s->secret == secret && s->state == SESSION_NORMAL) {
-            log_info("%s: session ended: its client has begun another", conn_peer(s->conn));
-            s->released = true;
-            session_end(s, false);
-            return;
-        }
-    }
-    for (struct backend *b = server->backends; b; b = b->next)
-        locks_end_former(b->locks, id, secret);
-    for (struct backend *b = server->backends; b; b = b->next)
-        if (lease_end_former(b->leases, id, secret))
-            return;
+    return server->away_count < server->limits.max_sessions;
 }
 
 /* ---- The end ---- */

@@ -7,9 +7,20 @@
 
 #define SYNCS_MAX     256 /* under way before reading pauses */
 #define UPDATES_OWING 4 /* times update_bytes that may be under way then */
+#define RESEND_MAX    (64u << 20) /* bytes of frames that a client may leave unacknowledged */
 
 static void session_frame(void *cookie, const struct frame *frame);
+static void lost(struct session *session, int error, const char *why);
 static void session_closed(void *cookie, int error, const char *why);
+void session_have(struct session *session)
+{
+    struct buf out = {0};
+
+    resend_tell(&session->resend, &out);
+    session_send(session, &out);
+    buf_free(&out);
+}
+
 static void session_drained(void *cookie);
 
 static const struct conn_events session_events = {
@@ -29,8 +40,18 @@ void session_unref(struct session *session)
 {
     if (--session->refs)
         return;
+    resend_free(&session->resend);
+    free(session->peer);
     free(session->program);
     free(session);
+}
+
+static void cancel_reads(struct session *session)
+{
+    while (session->reads) {
+        store_read_cancel(session->reads->read);
+        session_read_remove(session->reads);
+    }
 }
 
 void session_end(struct session *session, bool flush)
@@ -38,10 +59,7 @@ void session_end(struct session *session, bool flush)
     if (session->state == SESSION_ENDED)
         return;
     session->state = SESSION_ENDED;
-    while (session->reads) {
-        store_read_cancel(session->reads->read);
-        session_read_remove(session->reads);
-    }
+    cancel_reads(session);
     batch_drop_all(session);
     lock_seat_end(session);
     if (session->holder)
@@ -64,7 +82,7 @@ void session_cut(struct session *session, int error, const char *text)
 {
     if (session->state == SESSION_ENDED)
         return;
-    log_notice("%s: session cut off: %s (%s)", conn_peer(session->conn), text, error_text(error));
+    log_notice("%s: session cut off: %s (%s)", session->peer, text, error_text(error));
     session_send_error(session, 0, error, 0, text);
     session_end(session, true);
 }
@@ -95,8 +113,11 @@ static void silence_check(void *cookie)
         heard = session->resumed;
     if (session->paused)
         heard = now;
-    if (now >= heard + limit)
-        session_cut(session, ECP_ETIMEOUT, "the client was silent for three lease terms");
+    if (now >= heard + limit) {
+        session_send_error(session, 0, ECP_ETIMEOUT, 0,
+                           "the client was silent for three lease terms");
+        lost(session, ECP_ETIMEOUT, "the client was silent for three lease terms");
+    }
     else
         timer_set(session, heard + limit - now, silence_check);
 }
@@ -113,6 +134,7 @@ void session_new(struct server *server, struct stream *stream)
     TAILQ_INIT(&session->parked);
     TAILQ_INIT(&session->syncing);
     session->conn = conn_new(loop, stream, FRAME_MAX_GREETING, &session_events, session);
+    session->peer = xstrdup(conn_peer(session->conn));
     server_session_add(server, session);
     if (full)
         session_cut(session, ECP_EBUSY, "too many sessions");
@@ -120,11 +142,74 @@ void session_new(struct server *server, struct stream *stream)
         timer_set(session, server_limits(server)->hello_time, hello_missing);
 }
 
+/* ---- Connections lost, and others in their place ---- */
+
+struct conn *session_hand_over(struct session *session)
+{
+    struct conn *conn = session->conn;
+
+    session->conn = NULL;
+    session_end(session, false);
+    return conn;
+}
+
+void session_connected(struct session *session)
+{
+    session->state = SESSION_NORMAL;
+    session->paused = false;
+    free(session->peer);
+    session->peer = xstrdup(conn_peer(session->conn));
+    conn_set_max_payload(session->conn, FRAME_MAX_PAYLOAD);
+    timer_set(session, server_limits(session->server)->silence_time, silence_check);
+}
+
+static void window_over(void *cookie)
+{
+    struct session *session = cookie;
+
+    session->timer = NULL;
+    log_notice("%s: session of %s did not come back in time and has ended", session->peer,
+               session->program);
+    session_end(session, false);
+}
+
+void session_away(struct session *session)
+{
+    session->state = SESSION_AWAY;
+    cancel_reads(session);
+    conn_close_after_flush(session->conn);
+    session->conn = NULL;
+    server_session_disconnected(session->server, session);
+    timer_set(session, server_limits(session->server)->recovery_time, window_over);
+    lock_seat_away(session);
+}
+
+/* A unix socket that its peer closes was closed by its process, or that is gone: nobody will come
+ * back. Of any other connection that ends so the network alone may be the cause. */
+static bool may_return(const struct session *session, int error)
+{
+    return session->state == SESSION_NORMAL &&
+           (error == ECP_ETIMEOUT || strncmp(session->peer, "unix:", 5) != 0) &&
+           server_has_room(session->server);
+}
+
+static void lost(struct session *session, int error, const char *why)
+{
+    if (error == ECP_EDISCONNECTED)
+        log_info("%s: connection lost: %s", session->peer, why);
+    else
+        log_notice("%s: cut off: %s (%s)", session->peer, why, error_text(error));
+    if (may_return(session, error))
+        session_away(session);
+    else
+        session_end(session, false);
+}
+
 /* ---- Shutdown ---- */
 
 void session_leave(struct session *session)
 {
-    if (session->state != SESSION_GREETING && session->state != SESSION_NORMAL)
+    if (session->state == SESSION_ENDED || session->state == SESSION_LEAVING)
         return;
     session->state = SESSION_LEAVING;
     loop_cancel(session->loop, session->timer);
@@ -140,7 +225,7 @@ bool session_leave_step(struct session *session, bool late)
         session->told = true;
         session_send_error(session, 0, ECP_ESHUTDOWN, 0, "the server is going down");
     }
-    if (conn_pending(session->conn) > 0 && !late)
+    if (session->conn && conn_pending(session->conn) > 0 && !late)
         return false;
     session_end(session, false);
     return true;
@@ -166,7 +251,7 @@ void session_flow(struct session *session)
     size_t pending;
     bool pause;
 
-    if (session->state == SESSION_ENDED)
+    if (!session->conn)
         return;
     pending = conn_pending(session->conn);
     pause = updates_full(session) || session->syncs >= SYNCS_MAX || pending > CONN_OUTPUT_HIGH ||
@@ -183,23 +268,57 @@ void session_flow(struct session *session)
 
 void session_send(struct session *session, struct buf *frames)
 {
-    if (session->state == SESSION_ENDED)
-        buf_clear(frames);
-    else
+    if (session->conn)
         conn_send(session->conn, frames);
+    else
+        buf_clear(frames);
     session_flow(session);
+}
+
+static void too_much(void *cookie)
+{
+    struct session *session = cookie;
+
+    session->timer = NULL;
+    session_cut(session, ECP_ETIMEOUT, "the client does not say what it has received");
+}
+
+void session_send_kept(struct session *session, struct buf *frame, size_t mark)
+{
+    if (session->state == SESSION_ENDED)
+        return;
+    resend_keep(&session->resend, frame, mark);
+    if (resend_bytes(&session->resend) > RESEND_MAX)
+        timer_set(session, 0, too_much);
+    session_send(session, frame);
+}
+
+static size_t put_error(struct buf *out, uint64_t id, int error, uint32_t index, const char *text)
+{
+    struct msg_error m = {.code = (uint16_t)error, .index = index, .text = slice_str(text)};
+    size_t mark = frame_begin(out, MSG_ERROR, id);
+
+    msg_put_error(out, &m);
+    return mark;
 }
 
 void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
                         const char *text)
 {
     struct buf out = {0};
-    struct msg_error m = {.code = (uint16_t)error, .index = index, .text = slice_str(text)};
-    size_t mark = frame_begin(&out, MSG_ERROR, id);
 
-    msg_put_error(&out, &m);
-    frame_end(&out, mark);
+    frame_end(&out, put_error(&out, id, error, index, text));
     session_send(session, &out);
+    buf_free(&out);
+}
+
+void session_refuse(struct session *session, uint64_t id, int error, uint32_t index,
+                    const char *text)
+{
+    struct buf out = {0};
+    size_t mark = put_error(&out, id, error, index, text);
+
+    session_send_kept(session, &out, mark);
     buf_free(&out);
 }
 
@@ -266,8 +385,7 @@ static void invalidate(void *cookie, uint64_t serial, const struct touch *touche
     size_t mark = frame_begin(&out, MSG_INVALIDATE, serial);
 
     msg_put_touches(&out, touches, count);
-    frame_end(&out, mark);
-    session_send(session, &out);
+    session_send_kept(session, &out, mark);
     buf_free(&out);
 }
 
@@ -282,102 +400,13 @@ struct lease_holder *session_holder(struct session *session)
 
     if (!session->holder) {
         name = xasprintf("session %016llx of %s at %s", (unsigned long long)session->id,
-                         session->program, conn_peer(session->conn));
+                         session->program, session->peer);
         session->holder =
-            lease_holder_new(session->namespace->backend->leases, session->id, session->secret,
-                             session->term, name, invalidate, overdue, session);
+            lease_holder_new(session->namespace->backend->leases, session->term, name, invalidate,
+                             overdue, session);
         free(name);
     }
     return session->holder;
-}
-
-/* ---- Greeting ---- */
-
-static void welcome(struct session *session, uint16_t version)
-{
-    struct buf out = {0};
-    struct msg_welcome m = {
-        .version = version,
-        .session = session->id,
-        .secret = session->secret,
-        .instance = server_instance(session->server),
-        .lease_ms = (uint32_t)(session->term / LOOP_MS),
-        .recovery_ms = (uint32_t)(server_limits(session->server)->recovery_time / LOOP_MS),
-        .server = slice_str("ecpd " PACKAGE_VERSION),
-    };
-    size_t mark = frame_begin(&out, MSG_WELCOME, session->hello_id);
-
-    msg_put_welcome(&out, &m);
-    frame_end(&out, mark);
-    session_send(session, &out);
-    buf_free(&out);
-}
-
-/* Answers the HELLO with an error, logs one line and ends the session. */
-static void refuse(struct session *session, int error, char *text)
-{
-    log_notice("%s: session refused: %s", conn_peer(session->conn), text);
-    session_send_error(session, session->hello_id, error, 0, text);
-    session_end(session, true);
-    free(text);
-}
-
-static uint64_t random_nonzero(struct loop *loop)
-{
-    uint64_t r;
-
-    do
-        r = loop_random(loop);
-    while (!r);
-    return r;
-}
-
-/* The highest version that both speak; 0 when there is none. */
-static uint16_t choose_version(const struct msg_hello *m)
-{
-    uint16_t version = m->version_max < PROTOCOL_MAX ? m->version_max : PROTOCOL_MAX;
-
-    return version < m->version_min || version < PROTOCOL_MIN ? 0 : version;
-}
-
-static void greet(struct session *session, const struct frame *frame)
-{
-    struct msg_hello m;
-    uint16_t version;
-
-    if (frame->type != MSG_HELLO || msg_get_hello(frame->payload, &m) != 0) {
-        session_cut(session, ECP_EPROTO, "the first frame is no well-formed HELLO");
-        return;
-    }
-    session->hello_id = frame->id;
-    version = choose_version(&m);
-    if (!version) {
-        refuse(session, ECP_EVERSION,
-               xasprintf("protocol versions %u to %u offered, this server speaks %u to %u",
-                         m.version_min, m.version_max, PROTOCOL_MIN, PROTOCOL_MAX));
-        return;
-    }
-    session->namespace = server_namespace(session->server, m.namespace);
-    if (!session->namespace) {
-        refuse(session, ECP_ENAMESPACE,
-               xasprintf("no namespace \"%.*s\" here",
-                         (int)(m.namespace.len < 64 ? m.namespace.len : 64),
-                         m.namespace.len ? (const char *)m.namespace.data : ""));
-        return;
-    }
-    if (m.resume_session)
-        server_end_former(session->server, m.resume_session, m.resume_secret);
-    session->term = server_limits(session->server)->lease_time;
-    session->id = random_nonzero(session->loop);
-    session->secret = random_nonzero(session->loop);
-    session->state = SESSION_NORMAL;
-    session->program =
-        xasprintf("%.*s", (int)m.program.len, m.program.len ? (const char *)m.program.data : "");
-    conn_set_max_payload(session->conn, FRAME_MAX_PAYLOAD);
-    timer_set(session, server_limits(session->server)->silence_time, silence_check);
-    welcome(session, version);
-    log_info("%s: session of %s, namespace %s", conn_peer(session->conn), session->program,
-             session->namespace->name);
 }
 
 /* ---- What the connection tells ---- */
@@ -389,11 +418,13 @@ static void session_frame(void *cookie, const struct frame *frame)
 
     session_ref(session);
     if (session->state == SESSION_GREETING) {
-        greet(session, frame);
+        session_greet(session, frame);
     } else if (session->state == SESSION_NORMAL ||
                (session->state == SESSION_LEAVING && frame->type == MSG_INVALIDATED)) {
         if (session->holder)
             lease_heard(session->holder, conn_last_heard(session->conn));
+        if (resend_got(&session->resend, frame))
+            session_have(session);
         error = dispatch(session, frame);
         if (error)
             session_cut(session, error,
@@ -403,15 +434,8 @@ static void session_frame(void *cookie, const struct frame *frame)
     session_unref(session);
 }
 
-/* An end without BYE: the peer is gone (no fault of anyone's), or it broke a limit. */
+/* An end without BYE: the peer is gone (no fault of anyone's), or a limit was broken. */
 static void session_closed(void *cookie, int error, const char *why)
 {
-    struct session *session = cookie;
-
-    if (error == ECP_EDISCONNECTED)
-        log_info("%s: session ended: %s", conn_peer(session->conn), why);
-    else
-        log_notice("%s: session cut off: %s (%s)", conn_peer(session->conn), why,
-                   error_text(error));
-    session_end(session, false);
+    lost(cookie, error, why);
 }

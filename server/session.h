@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "net/conn.h"
 #include "net/msg.h"
+#include "net/resend.h"
 #include "server/lease.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -29,14 +30,25 @@ struct namespace
 };
 
 /*
- *   GREETING --HELLO, WELCOME--> NORMAL --shutdown--> LEAVING --flushed--> ENDED
- *       |                          |                                         ^
- *       +--------------------------+------- bye, lost, cut off --------------+
+ *                                  +----------- AWAY --recovery window--+
+ *                                  | HELLO       ^                      |
+ *                                  v             | connection lost      v
+ *   GREETING --HELLO, WELCOME--> NORMAL ---------+---- bye, fault --> ENDED
+ *       |                          |                                    ^
+ *       |                          +--shutdown--> LEAVING --flushed-----+
+ *       +---- refused, lost ------------------------------------------- +
  *
- * LEAVING drops what comes in (but for INVALIDATED) and waits for updates to be answered. ENDED has
- * no conn, no reads and is not in the server's list: only updates under way still hold it.
+ * AWAY has no connection and no reads; all else goes on, and what is said is kept for the client's
+ * return. LEAVING drops what comes in (but for INVALIDATED) and waits for updates to be answered.
+ * ENDED has no conn, no reads and is not in the server's list: only updates under way hold it.
  */
-enum session_state { SESSION_GREETING, SESSION_NORMAL, SESSION_LEAVING, SESSION_ENDED };
+enum session_state {
+    SESSION_GREETING,
+    SESSION_NORMAL,
+    SESSION_AWAY,
+    SESSION_LEAVING,
+    SESSION_ENDED
+};
 
 /* A read under way, in its session's list from session_read_add to session_read_remove. */
 struct session_read {
@@ -54,10 +66,12 @@ struct session {
     struct session *prev, *next;
     unsigned refs; /* the server's list, each update under way, a running handler */
     enum session_state state;
-    struct conn *conn;
+    struct conn *conn;    /* NULL when AWAY or ENDED */
+    char *peer;           /* who is, or was last, at its other end */
+    struct resend resend; /* what outlives the connection */
     struct namespace *namespace; /* from NORMAL on, NULL again once ENDED */
     struct loop *loop;
-    struct loop_event *timer; /* HELLO to come in time; then silence */
+    struct loop_event *timer; /* HELLO to come in time; silence; AWAY: the recovery window */
     uint64_t id, secret;
     uint64_t hello_id;           /* the HELLO's request id */
     uint64_t last_sequence;      /* of the last update taken */
@@ -67,7 +81,7 @@ struct session {
     struct batch_list parked;    /* updates not yet given to the store, in their order */
     struct batch *unheld;        /* the first of them that does not hold its touches */
     struct lock_seat *seat;      /* from its first lock message on; else NULL */
-    bool released;               /* its client has said that it serves nothing any more */
+    bool released;               /* BYE: its client serves nothing any more */
     struct sync_list syncing;    /* SYNCs that wait for updates */
     size_t syncs;                /* SYNCs under way */
     size_t updates;              /* under way */
@@ -75,6 +89,7 @@ struct session {
     size_t read_bytes;           /* sum of `reserved` over reads */
     struct session_read *reads;
     bool paused;
+    bool away; /* not counted as a connection */
     bool told; /* LEAVING: the reason has been sent */
     char *program;
 };
@@ -86,7 +101,14 @@ void session_new(struct server *server, struct stream *stream);
 void session_ref(struct session *session);
 void session_unref(struct session *session);
 
-/* Tells the client why (unless text is NULL), logs one line and ends the session. */
+/* It has a connection from now on; NORMAL. */
+void session_connected(struct session *session);
+/* The connection is gone, or given up: the client may come back with another. */
+void session_away(struct session *session);
+/* The connection of one in GREETING, which ends. */
+struct conn *session_hand_over(struct session *session);
+
+/* Tells the client why, logs one line and ends the session. */
 void session_cut(struct session *session, int error, const char *text);
 
 /* Ends it without a line: reads are cancelled, the connection closes after what is pending. */
@@ -96,8 +118,17 @@ void session_end(struct session *session, bool flush);
 void session_leave(struct session *session);
 bool session_leave_step(struct session *session, bool late);
 
-/* Sends finished frames and clears the buffer; pauses reading as the limits demand. */
+/* Sends finished frames and clears the buffer; pauses reading as the limits demand. Without a
+ * connection they are dropped. */
 void session_send(struct session *session, struct buf *frames);
+/* The same of one frame, begun at mark and not yet ended, that is part of the session: without a
+ * connection it is kept. */
+void session_send_kept(struct session *session, struct buf *frame, size_t mark);
+/* Answers a request that the client keeps. */
+void session_refuse(struct session *session, uint64_t id, int error, uint32_t index,
+                    const char *text);
+/* Tells the client which of its kept frames have come. */
+void session_have(struct session *session);
 void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
                         const char *text);
 
@@ -114,14 +145,24 @@ void session_read_remove(struct session_read *read);
 /* The store's done: sends the answer, or the error instead, and frees the read. */
 void session_read_done(struct session_read *read, int error);
 
+/* ---- greet.c ---- */
+
+/* The first frame of a connection. */
+void session_greet(struct session *session, const struct frame *frame);
+
 /* ---- server.c ---- */
 
 struct loop *server_loop(const struct server *server);
 struct server_limits *server_limits(struct server *server);
 uint64_t server_instance(const struct server *server);
 struct namespace *server_namespace(struct server *server, struct slice name);
-/* A client proves that it serves nothing of an earlier session any more. */
-void server_end_former(struct server *server, uint64_t id, uint64_t secret);
+/* One that is NORMAL or AWAY; NULL. */
+struct session *server_find_session(struct server *server, uint64_t id);
+/* Whether it counts as a connection. */
+void server_session_connected(struct server *server, struct session *session);
+void server_session_disconnected(struct server *server, struct session *session);
+/* For another session without a connection. */
+bool server_has_room(const struct server *server);
 void server_session_add(struct server *server, struct session *session);
 void server_session_remove(struct server *server, struct session *session);
 

@@ -24,9 +24,9 @@ static void on_invalidate(void *cookie, uint64_t serial, const struct touch *tou
     upstream_net_invalidate(((struct mount *)cookie)->upstream, serial, touches, count);
 }
 
-static bool on_lease_lost(void *cookie)
+static void on_lease_lost(void *cookie)
 {
-    return upstream_net_lease_lost(((struct mount *)cookie)->upstream);
+    upstream_net_lease_lost(((struct mount *)cookie)->upstream);
 }
 
 void mount_start(struct mount *m)

@@ -86,8 +86,6 @@ static bool on_lost(void *cookie)
 {
     struct mount *m = cookie;
     bool certain = true;
-    if (MUTATION(MUTATION_RESUME))
-        return true;
     for (unsigned n = 0; n < NODES; n++)
         certain = invalidate(m, n) && certain;
     world_trace(m->world, m->process, "lease lost, %s", certain ? "certain" : "not certain");

@@ -34,7 +34,7 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_ANCESTORS] = "ancestors are not touched",
     [MUTATION_SUBTREE] = "subtrees are not touched",
     [MUTATION_GRACE] = "no grace after a restart",
-    [MUTATION_RESUME] = "a new session ends leases still served",
+    [MUTATION_NO_RESEND] = "what was lost with a connection is not sent again",
     [MUTATION_OLD_TIME] = "a directory's time goes back",
     [MUTATION_RECLAIM] = "pages taken back for want of room are kept",
 };

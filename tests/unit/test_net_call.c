@@ -19,6 +19,7 @@ static struct conn *peer;
 static struct client *client;
 static char address[64];
 static bool mute, silent, drop_update, answer_nodes = true; /* mute: no WELCOME */
+static bool forget;                                         /* sessions, with the connection */
 static int refuse;                                          /* error that answers HELLO */
 static uint64_t sequence;
 static int done_count, last_error, wanted, lost_error, trouble, connections;
@@ -29,7 +30,8 @@ static void reply(const struct frame *f, uint16_t type)
     struct buf b = {0};
     size_t mark = frame_begin(&b, type, f->id);
     struct msg_welcome w = {
-        .version = 1, .session = 1, .lease_ms = 600, .server = slice_str("fake")};
+        .version = 1, .session = forget ? (uint64_t)connections : 1, .lease_ms = 600, .recovery_ms = 60000,
+        .server = slice_str("fake")};
     struct msg_error e = {.code = (uint16_t)refuse, .text = slice_str("1 to 1 here")};
     struct msg_nodes_writer nodes;
     if (type == MSG_WELCOME)
@@ -208,13 +210,29 @@ Test(net_call, lost_connection)
     int outcome = 0;
     cr_assert_eq(key_global(&k, slice_str("A")), 0);
     struct update u = set_update(&k);
-    drop_update = true;
+    forget = drop_update = true;
     answer_nodes = false;
     call_node(client, key_slice(&k), VIEW_FILES, 0, on_node, NULL);
     call_update(client, &u, 1, on_update, &outcome);
     run(2);
     cr_assert_eq(outcome, ECP_EDISCONNECTED);
     cr_assert_eq(last_error, 0, "the read was sent again");
+    cr_assert_eq(connections, 2);
+}
+
+/* The server has received nothing, so what was sent is sent again; sequence begins anew there. */
+Test(net_call, resumed)
+{
+    struct key k;
+    int outcome = ECP_EIO;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct update u = set_update(&k);
+    drop_update = true;
+    call_update(client, &u, 1, on_update, &outcome);
+    call_update(client, &u, 1, on_update, NULL);
+    run(2);
+    cr_assert_eq(outcome, 0);
+    cr_assert_eq(sequence, 2);
     cr_assert_eq(connections, 2);
 }
 
@@ -245,9 +263,16 @@ Test(net_call, silent_server)
 {
     struct key k;
     cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct listener *far;
+    char *why = NULL;
     silent = true;
+    cr_assert_eq(network_listen(network, "127.0.0.1:0", on_accept, NULL, &far, &why), 0, "%s", why);
+    char *where = xasprintf("127.0.0.1:%d", event_listener_port(far));
+    connect_to(where, true);
+    free(where);
     call_node(client, key_slice(&k), VIEW_FILES, 0, on_node, NULL);
     run(1);
+    network_unlisten(network, far);
     cr_assert_eq(last_error, 0, "the read was sent again");
     cr_assert_eq(trouble, ECP_ETIMEOUT);
     cr_assert_eq(connections, 2);

@@ -38,7 +38,7 @@ static void expect_exact(uint8_t type, struct buf *out)
 Test(net_msg, hello)
 {
     struct buf b = {0};
-    struct msg_hello m = {1, 3, 7, 8, slice_str("USER"), slice_str("ecp 0.1")}, got;
+    struct msg_hello m = {1, 3, 7, 8, 9, slice_str("USER"), slice_str("ecp 0.1")}, got;
     msg_put_hello(&b, &m);
     cr_assert_eq(msg_get_hello(buf_slice(&b), &got), 0);
     cr_assert(got.version_min == 1 && got.version_max == 3);
@@ -60,7 +60,7 @@ Test(net_msg, welcome_error_space)
     msg_put_welcome(&b, &w);
     cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), 0);
     cr_assert(wgot.version == 1 && wgot.session == 2 && wgot.secret == 3 && wgot.instance == 4);
-    cr_assert(wgot.lease_ms == 10000 && wgot.recovery_ms == 60000 && wgot.last_sequence == 9);
+    cr_assert(wgot.lease_ms == 10000 && wgot.recovery_ms == 60000 && wgot.received == 9);
     expect_slice(wgot.server, "ecpd 0.1");
     expect_exact(MSG_WELCOME, &b);
 

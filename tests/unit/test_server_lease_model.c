@@ -137,7 +137,7 @@ static void sit(int seat)
     s->id = ++last_id;
     s->gone = false;
     s->heard = loop_now(loop);
-    s->holder = lease_holder_new(table, s->id, s->id + 1, TERM, "a test", sent, overdue, s);
+    s->holder = lease_holder_new(table, TERM, "a test", sent, overdue, s);
 }
 
 static void done(void *cookie)
@@ -383,9 +383,6 @@ static void step(void)
         recalls[recall].recall ? end_recall(recall) : start_recall(recall);
     else if (what < 13)
         pass_time();
-    else if (seats[seat].gone && what > 97 &&
-             lease_end_former(table, seats[seat].id, seats[seat].id + 1))
-        forget_seat(seat), sit(seat);
     else if (seats[seat].gone)
         return;
     else if (what < 60)

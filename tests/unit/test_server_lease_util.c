@@ -65,7 +65,7 @@ void done(void *cookie)
 void sit(struct seat *seat, uint64_t id)
 {
     *seat = (struct seat){0};
-    seat->holder = lease_holder_new(table, id, id + 1000, TERM, "a test", sent, overdue, seat);
+    seat->holder = lease_holder_new(table, TERM, "a test", sent, overdue, seat);
 }
 
 void begin(const struct lease_config *config)

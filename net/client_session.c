@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of the client's session outlives its connections, and for how long. */
+#include "net/client.h"
+
+#define MARGIN (500 * LOOP_MS)
+#define DRIFT  1000 /* one part of so many that the two clocks may differ */
+
+void client_session_lose(struct client *c)
+{
+    loop_cancel(c->loop, c->window);
+    c->window = NULL;
+    if (!c->session)
+        return;
+    c->session = c->secret = 0;
+    client_lease_lose(c);
+    client_end_sent(c);
+    resend_clear(&c->resend);
+    if (c->config.session_lost)
+        c->config.session_lost(c->config.cookie);
+}
+
+/* The server, which counts from when it noticed, does not end it before. */
+static void window_over(void *cookie)
+{
+    struct client *c = cookie;
+    c->window = NULL;
+    client_session_lose(c);
+}
+
+void client_session_away(struct client *c)
+{
+    uint64_t now = loop_now(c->loop), margin = c->recovery / 8 < MARGIN ? c->recovery / 8 : MARGIN;
+    uint64_t end = c->known + c->recovery - c->recovery / DRIFT - margin;
+    if (c->session && !c->window)
+        c->window = loop_timer(c->loop, end > now ? end - now : 0, window_over, c);
+}
+
+int client_session_welcome(struct client *c, const struct msg_welcome *m)
+{
+    if (m->session != c->session) {
+        client_session_lose(c);
+        c->session = m->session;
+        c->secret = m->secret;
+        c->last_sequence = 0;
+        c->serial_base = c->serial_last;
+    } else if (resend_had(&c->resend, m->received)) {
+        return ECP_EPROTO;
+    }
+    loop_cancel(c->loop, c->window);
+    c->window = NULL;
+    c->term = m->lease_ms * LOOP_MS;
+    c->recovery = m->recovery_ms * LOOP_MS;
+    return 0;
+}

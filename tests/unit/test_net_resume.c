@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions that go on over a new connection: clients and a server with a relay between them that
+ * cuts at any byte. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/test_lock_util.h"
+
+#define WINDOW (60 * LOOP_SEC)
+#define LOCKS  120000
+#define PIECE  4000 /* locks asked for at a time */
+
+/* A connection through the relay. */
+struct pipe {
+    struct pipe *next;
+    struct stream *ends[2]; /* client, server */
+    void *connecting;       /* to the server */
+    struct side {
+        struct pipe *pipe;
+        int to;
+    } sides[2];
+    size_t left; /* bytes until it is cut; 0: it is not */
+};
+
+static struct pipe *pipes;
+static struct listener *relay;
+static char through[64]; /* the relay's address */
+static unsigned connections, lost_sessions, random_state = 1;
+static unsigned cut_below; /* connections are cut after so many bytes at most; 0: not */
+static bool down;          /* no connection is relayed */
+
+static unsigned draw(unsigned below)
+{
+    random_state = random_state * 1103515245u + 12345u;
+    return (random_state >> 8) % below;
+}
+
+/* stall: the server is not told. */
+static void cut(struct pipe *p, bool stall)
+{
+    for (int i = 0; i < 2; i++) {
+        if (p->ends[i] && (i == 0 || !stall))
+            stream_close(p->ends[i]);
+        if (i == 0 || !stall)
+            p->ends[i] = NULL;
+    }
+}
+
+static size_t relayed(void *cookie, struct slice bytes)
+{
+    struct side *side = cookie;
+    struct pipe *p = side->pipe;
+    size_t n = p->left && p->left <= bytes.len ? p->left : bytes.len;
+
+    if (p->ends[side->to])
+        stream_write(p->ends[side->to], slice_of(bytes.data, n));
+    if (p->left && n == p->left)
+        cut(p, false);
+    else if (p->left)
+        p->left -= n;
+    return bytes.len;
+}
+
+static void side_closed(void *cookie, const char *reason)
+{
+    cut(((struct side *)cookie)->pipe, false);
+}
+
+static void side_drained(void *cookie)
+{
+}
+
+static const struct stream_events relay_events = {relayed, side_drained, side_closed};
+
+static void relay_connected(void *cookie, struct stream *stream, int error, const char *why)
+{
+    struct pipe *p = cookie;
+
+    p->connecting = NULL;
+    if (!p->ends[0]) {
+        stream_close(stream);
+        return;
+    }
+    p->ends[1] = stream;
+    for (int i = 0; i < 2; i++) {
+        p->sides[i] = (struct side){p, 1 - i};
+        stream_start(p->ends[i], &relay_events, &p->sides[i]);
+    }
+}
+
+static void relay_accept(void *cookie, struct stream *stream)
+{
+    struct pipe *p;
+
+    if (down) {
+        stream_close(stream);
+        return;
+    }
+    p = xcalloc(1, sizeof(*p));
+    connections++;
+    p->next = pipes;
+    pipes = p;
+    p->ends[0] = stream;
+    p->left = cut_below ? 1 + draw(cut_below) : 0;
+    p->connecting = network_connect(network, tcp, relay_connected, p);
+}
+
+static void cut_all(bool stall)
+{
+    for (struct pipe *p = pipes; p; p = p->next)
+        if (p->ends[0])
+            cut(p, stall);
+}
+
+static void on_session_lost(void *cookie)
+{
+    lost_sessions++;
+}
+
+static struct client *far_client(void)
+{
+    struct client_config config = {.address = through,
+                                   .namespace = "USER",
+                                   .program = "far",
+                                   .reconnect = true,
+                                   .session_lost = on_session_lost};
+
+    return client_new(loop, network, &config);
+}
+
+static void begin(uint64_t window)
+{
+    char *why = NULL;
+
+    start((struct server_limits){.recovery_time = window, .max_locks = 4 * LOCKS + 1000}, NULL);
+    cr_assert_eq(network_listen(network, "127.0.0.1:0", relay_accept, NULL, &relay, &why), 0, "%s",
+                 why);
+    snprintf(through, sizeof through, "127.0.0.1:%d", event_listener_port(relay));
+}
+
+static void end(struct client *client)
+{
+    client_free(client);
+    cut_all(false);
+    for (struct pipe *p; (p = pipes); free(p)) {
+        cut(p, false);
+        if (p->connecting)
+            network_connect_cancel(network, p->connecting);
+        pipes = p->next;
+    }
+    network_unlisten(network, relay);
+}
+
+TestSuite(net_resume, .init = setup, .fini = teardown, .timeout = 120);
+
+/* ---- Updates ---- */
+
+#define UPDATES 4000
+#define AHEAD   50
+
+struct counting {
+    struct client *client;
+    struct key key;
+    unsigned sent, done;
+    bool all;
+};
+
+static void count_more(struct counting *c);
+
+static void counted(void *cookie, int error, const struct call_applied *applied)
+{
+    struct counting *c = cookie;
+    char *value;
+
+    cr_assert_eq(error, 0);
+    cr_assert_eq(applied->count, 1);
+    value = xasprintf("%.*s", (int)applied->values[0].len, (const char *)applied->values[0].data);
+    cr_assert_eq((unsigned)atoi(value), ++c->done, "%s is the answer to the %uth increment", value,
+                 c->done);
+    free(value);
+    if (c->done == UPDATES)
+        happened(&c->all);
+    count_more(c);
+}
+
+static void count_more(struct counting *c)
+{
+    struct update u = {
+        .kind = UPDATE_INCREMENT, .key = key_slice(&c->key), .value = slice_str("1")};
+
+    while (c->sent < UPDATES && c->sent - c->done < AHEAD) {
+        c->sent++;
+        call_update(c->client, &u, 1, counted, c);
+    }
+}
+
+Test(net_resume, updates_are_applied_once_and_in_order)
+{
+    struct counting c[3] = {0};
+
+    cut_below = 60000;
+    begin(WINDOW);
+    for (int i = 0; i < 3; i++) {
+        c[i].client = far_client();
+        key_root(&c[i].key);
+        key_append(&c[i].key, slice_str("COUNT"));
+        key_append(&c[i].key, slice_str(i == 0 ? "a" : i == 1 ? "b" : "c"));
+        count_more(&c[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        until(&c[i].all);
+    cr_assert_eq(lost_sessions, 0);
+    cr_assert_gt(connections, 20);
+    client_free(c[0].client);
+    client_free(c[1].client);
+    end(c[2].client);
+}
+
+/* ---- Locks ---- */
+
+struct many {
+    unsigned answered;
+    bool all;
+};
+
+static void locked_piece(void *cookie, int error, uint64_t stamp)
+{
+    struct many *m = cookie;
+
+    cr_assert_eq(error, 0);
+    if (++m->answered == LOCKS / PIECE)
+        happened(&m->all);
+}
+
+static void lock_many(struct client *client, struct many *m)
+{
+    static struct key keys[PIECE];
+    static struct call_lock_item items[PIECE];
+    char text[16];
+
+    for (int at = 0; at < LOCKS; at += PIECE) {
+        for (int i = 0; i < PIECE; i++) {
+            key_root(&keys[i]);
+            key_append(&keys[i], slice_str("L"));
+            snprintf(text, sizeof text, "%d", at + i + 1);
+            key_append(&keys[i], slice_str(text));
+            items[i] = (struct call_lock_item){
+                .name = key_slice(&keys[i]), .exclusive = true, .counted = true};
+        }
+        struct call_lock_args args = {.who = {.owner = 1, .text = slice_str("far")},
+                                      .items = items,
+                                      .count = PIECE,
+                                      .wait = true};
+        call_lock(client, &args, locked_piece, m);
+    }
+}
+
+/* The lock of one of those names, by a client nearby. */
+static int try_one(int number)
+{
+    struct waiter w = {.client = clients[1], .owner = 7};
+    char text[16];
+
+    key_root(&name);
+    key_append(&name, slice_str("L"));
+    snprintf(text, sizeof text, "%d", number);
+    key_append(&name, slice_str(text));
+    ask(&w, false);
+    until(&w.done);
+    return w.error;
+}
+
+static void tick(void *cookie)
+{
+    happened(cookie);
+}
+
+static void until_connected(struct client *client)
+{
+    for (int i = 0; client_state(client) != CLIENT_NORMAL; i++) {
+        bool done = false;
+        cr_assert_lt(i, 2000, "no connection in 20 s");
+        loop_timer(loop, 10 * LOOP_MS, tick, &done);
+        until(&done);
+    }
+}
+
+Test(net_resume, a_hundred_thousand_locks_survive)
+{
+    struct client *client;
+    struct many m = {0};
+    bool unlocked;
+    struct waiter far = {.owner = 1};
+
+    begin(WINDOW);
+    far.client = client = far_client();
+    lock_many(client, &m);
+    until(&m.all);
+    for (int round = 0; round < 3; round++) {
+        cut_all(round == 2); /* at last the server is not told */
+        cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
+        until_connected(client);
+        cr_assert_eq(connections, 2 + (unsigned)round);
+        for (int i = 0; i < 100; i++)
+            cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
+    }
+    unlock(&far, &unlocked);
+    until(&unlocked);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(try_one(1 + (int)draw(LOCKS)), 0);
+    cr_assert_eq(lost_sessions, 0);
+    end(client);
+}
+
+/* Whatever is cut, each is granted once, nobody twice at a time, and none is forgotten. */
+Test(net_resume, locks_go_round_over_bad_connections)
+{
+    struct waiter w[4];
+    int turns[4] = {0}, holder = -1;
+    bool unlocked;
+
+    cut_below = 3000;
+    begin(WINDOW);
+    for (int i = 0; i < 4; i++) {
+        w[i] = (struct waiter){.client = far_client(), .owner = 1};
+        ask(&w[i], true);
+    }
+    for (int turn = 0; turn < 400; turn++) {
+        bool granted = false;
+        while (!granted) {
+            for (int i = 0; i < 4; i++)
+                granted |= w[i].done;
+            if (!granted)
+                event_loop_run(loop);
+        }
+        holder = -1;
+        for (int i = 0; i < 4; i++) {
+            if (!w[i].done)
+                continue;
+            cr_assert_eq(holder, -1, "two hold it");
+            cr_assert_eq(w[i].error, 0);
+            holder = i;
+        }
+        turns[holder]++;
+        w[holder].done = false;
+        unlock(&w[holder], &unlocked);
+        until(&unlocked);
+        ask(&w[holder], true);
+    }
+    for (int i = 0; i < 4; i++)
+        cr_assert_gt(turns[i], 10);
+    cr_assert_gt(connections, 20);
+    cr_assert_eq(lost_sessions, 0);
+    for (int i = 0; i < 3; i++)
+        client_free(w[i].client);
+    end(w[3].client);
+}
+
+/* ---- The end ---- */
+
+static void on_node(void *cookie, int error, const struct node *node)
+{
+    cr_assert_eq(error, 0);
+    happened(cookie);
+}
+
+Test(net_resume, after_the_window_it_is_another_session)
+{
+    struct waiter held = {.owner = 1}, other = {.owner = 1};
+    bool read = false;
+
+    begin(50 * LOOP_MS);
+    held.client = far_client();
+    other.client = clients[1];
+    ask(&held, true);
+    until(&held.done);
+    cr_assert_eq(held.error, 0);
+    down = true;
+    cut_all(false);
+    ask(&other, true);
+    until(&other.done);
+    cr_assert_eq(other.error, 0, "its lock is free");
+    down = false;
+    call_node(held.client, key_slice(&name), VIEW_GLOBALS, 0, on_node, &read);
+    until(&read);
+    cr_assert_eq(lost_sessions, 1);
+    end(held.client);
+}
