@@ -220,11 +220,12 @@ static void invalidate(void *session, uint64_t serial, const struct touch *touch
     upstream_net_invalidate(r->up, serial, touches, count);
 }
 
-static bool lease_lost(void *session)
+static void lease_lost(void *session)
 {
     struct caller *r = ((struct load_session *)session)->user;
 
-    return r && r->up && upstream_net_lease_lost(r->up);
+    if (r && r->up)
+        upstream_net_lease_lost(r->up);
 }
 
 static void free_all(void)

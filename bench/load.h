@@ -22,7 +22,7 @@ struct load {
     } * session;
     /* Set before load_connect, or NULL. */
     void (*invalidate)(void *session, uint64_t serial, const struct touch *touches, size_t count);
-    bool (*lease_lost)(void *session);
+    void (*lease_lost)(void *session);
     void (*prepare)(struct load_session *session); /* after its client was made */
     void (*ready)(struct load *load);              /* all are connected */
 };
