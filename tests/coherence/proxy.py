@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TCP between a client and a server, with faults on command.
 
-usage: proxy.py SERVER-PORT
+usage: proxy.py SERVER-PORT [FRAMES]
+FRAMES is a file that gets a line for each frame: client's port, "up" or "down", type.
 Prints the port it listens on, then obeys lines on standard input and answers each with "ok":
   pass        bytes go through (as in the beginning)
   drop        bytes are held back, connections stay open, new ones are accepted; later in order
@@ -27,10 +28,26 @@ class Side:
         self.source, self.target, self.to_server = source, target, to_server
         self.held = bytearray()
         self.other = None
+        self.partial = bytearray()
+        client = source if to_server else target
+        self.label = f"{client.getpeername()[1]} {'up' if to_server else 'down'}"
+
+    def frames(self, data):
+        """The lines of those that are whole now."""
+        self.partial += data
+        lines = ""
+        while len(self.partial) >= 24:
+            length, kind = struct.unpack_from("<IH", self.partial)
+            if len(self.partial) < 24 + length:
+                break
+            del self.partial[: 24 + length]
+            lines += f"{self.label} {kind}\n"
+        return lines
 
 
 class Proxy:
-    def __init__(self, server_port):
+    def __init__(self, server_port, frames):
+        self.log = frames and open(frames, "a", buffering=1)
         self.server = ("127.0.0.1", server_port)
         self.mode, self.delay = "pass", 0.0
         self.events = selectors.DefaultSelector()
@@ -91,6 +108,8 @@ class Proxy:
         if side.source not in self.sides:
             return
         try:
+            if self.log:
+                self.log.write(side.frames(data))
             side.target.sendall(data)
         except OSError:
             self.close(side)
@@ -122,4 +141,4 @@ class Proxy:
                 self.send(side, data)
 
 
-Proxy(int(sys.argv[1])).run()
+Proxy(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None).run()
