@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everyday tools over one tree: a mount over loopback, beside sshfs over loopback, and ext4 itself."""
 import os
-import shutil
 import subprocess
 import time
 
@@ -53,12 +52,13 @@ def same_lines(run, out, expected):
         raise Failed(f"a tool found other things than on ext4: {out}")
 
 
-def read(run, table, side, repeat):
+def read(run, table, side):
     for name, command, compared in READERS:
         out, expected = run.path("out"), run.path("expected." + name.split()[0])
         side.remount()
         table.add(f"{name}, cold", "s", side.name, timed(command, side.tree + "/T", out))
-        table.add(f"{name}, warm", "s", side.name, timed(command, side.tree + "/T", out))
+        if side.name != "sshfs" or name == "find":  # its data are not kept: warm is as cold, and takes as long
+            table.add(f"{name}, warm", "s", side.name, timed(command, side.tree + "/T", out))
         if compared and not os.path.exists(expected):
             subprocess.run(f"LC_ALL=C sort '{out}' >'{expected}'", shell=True, check=True)
         if compared:
@@ -71,11 +71,12 @@ def write(run, table, side, tmpfs):
     table.add("cp -r out, cold", "s", side.name, timed(f"cp -r T {out}", side.tree, "/dev/null"))
     if subprocess.run(["diff", "-r", out, source], stdout=subprocess.DEVNULL).returncode:
         raise Failed(f"cp -r from {side.name} makes another tree")
-    shutil.rmtree(out)
+    subprocess.run(["rm", "-rf", out], check=True)
     table.add("cp -r in", "s", side.name, timed(f"cp -r {source} CP", side.tree, "/dev/null"))
-    if subprocess.run(["diff", "-r", side.tree + "/CP", source], stdout=subprocess.DEVNULL).returncode:
+    copy = (side.served or side.tree) + "/CP"
+    if subprocess.run(["diff", "-r", copy, source], stdout=subprocess.DEVNULL).returncode:
         raise Failed(f"cp -r to {side.name} makes another tree")
-    one = f"CP/{sorted(os.listdir(side.tree + '/CP'))[0]}"
+    one = f"CP/{sorted(os.listdir(copy))[0]}"
     table.add("1,000 saves of a file", "s", side.name, timed(
         f'one=$(find {one} -type f | head -n 1); for i in $(seq 1000); do echo "edit $i" >CP/.save && mv CP/.save '
         '"$one"; done', side.tree, "/dev/null"))
@@ -106,7 +107,7 @@ def measure(run):
         for side in sides:
             if side.name == "sshfs" and repeat:
                 continue  # takes minutes, and so long that chance has no part in it
-            read(run, table, side, repeat)
+            read(run, table, side)
             write(run, table, side, tmpfs)
     for name, command, _ in READERS:
         if name != "ls -lR":
