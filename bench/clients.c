@@ -33,7 +33,7 @@ static struct {
     struct caller *caller;
     struct key *key;
     unsigned loaded;
-    uint64_t seed, started, cpu, trips, resident[2], reads, misses, updates;
+    uint64_t seed, started, cpu, trips, resident[2], reads, misses, updates, invalidations;
 } run = {.clients = 1, .keys = 1000, .milliseconds = 1000, .seed = 1};
 
 static uint64_t trips(void)
@@ -49,10 +49,11 @@ static void finish(uint64_t ns)
 {
     double seconds = (double)ns / 1e9;
 
-    printf("reads %.0f\nserver-cpu %.4f\nrequests %.1f\nmisses %.1f\nupdates %.1f\n",
+    /* A request and its answer, an invalidation and its acknowledgement. */
+    printf("reads %.0f\nserver-cpu %.4f\nmessages %.1f\nmisses %.1f\nupdates %.1f\n",
            (double)run.reads / seconds, (double)(load_cpu(run.pid) - run.cpu) / (double)ns,
-           (double)(trips() - run.trips) / seconds, (double)run.misses / seconds,
-           (double)run.updates / seconds);
+           2 * (double)(trips() - run.trips + run.invalidations) / seconds,
+           (double)run.misses / seconds, (double)run.updates / seconds);
     event_loop_stop(run.load.loop);
 }
 
@@ -217,6 +218,7 @@ static void invalidate(void *session, uint64_t serial, const struct touch *touch
 {
     struct caller *r = ((struct load_session *)session)->user;
 
+    run.invalidations++;
     upstream_net_invalidate(r->up, serial, touches, count);
 }
 

@@ -21,7 +21,7 @@ static struct {
     int pid;
     unsigned writing, ready, unleased, invalidated, round;
     unsigned *pages_read; /* by each holder */
-    uint64_t resident[3], started, last_invalidated;
+    uint64_t resident[4], started, last_invalidated;
     uint64_t *reached, *applied; /* ns, of each round */
 } run = {.holders = 1, .pages = 1, .rounds = 1};
 
@@ -53,7 +53,7 @@ static void finish(void)
     printf("unleased %u\n", run.unleased);
     printf("session-memory %.0f\n", (double)(int64_t)(run.resident[1] - run.resident[0]) / holders);
     printf("page-memory %.0f\n",
-           (double)(int64_t)(run.resident[2] - run.resident[1]) / holders / (double)run.pages);
+           (double)(int64_t)(run.resident[3] - run.resident[2]) / holders / (double)run.pages);
     load_percentiles("reached", run.reached, run.rounds);
     load_percentiles("applied", run.applied, run.rounds);
     event_loop_stop(run.load.loop);
@@ -87,7 +87,7 @@ static void all_cached(void)
     struct update u = {.kind = UPDATE_SET, .key = key_slice(&key), .value = load_value};
 
     if (run.round == 0)
-        run.resident[2] = load_resident(run.pid);
+        run.resident[3] = load_resident(run.pid);
     run.invalidated = 0;
     run.started = now();
     call_update(writer(), &u, 1, update_done, NULL);
@@ -154,6 +154,7 @@ static void written(void *cookie, int error, const struct call_applied *applied)
         write_next();
         return;
     }
+    run.resident[2] = load_resident(run.pid);
     for (unsigned i = 0; i < run.holders; i++)
         read_next(&run.load.session[i]);
 }

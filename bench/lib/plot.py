@@ -66,11 +66,10 @@ def lines(path, table, title, panels, zero=None):
     """Panels side by side: (label of y, log y?, [(what, side, label)]); x is the table's axis. What is the same
     operation has the same colour, peers are dashed. zero: where 0 is shown, on an axis without a place for it."""
     commands = [f"set multiplot layout 1,{len(panels)} title {quoted(title)} font ',14'", "set logscale x",
-                f"set xlabel {quoted(table.axis)}", "set key outside below center reverse Left maxcols 2", "set format x '%.0s%c'",
-                "set xtics rotate by -45"]
+                f"set xlabel {quoted(table.axis)} offset 0,0.5", "set key outside below center reverse Left maxcols 2", "set format x '%.0s%c'"]
     if zero:
         marks = sorted({x for _, x in table.samples})
-        commands.append("set xtics norotate (" + ", ".join(f"'{x:g}' {x or zero:g}" for x in marks) + ")")
+        commands.append("set xtics (" + ", ".join(f"'{x:g}' {x or zero:g}" for x in marks) + ")")
     for panel, (label, log, curves) in enumerate(panels):
         plots = []
         kinds = list(dict.fromkeys(what for what, _, _ in curves))

@@ -24,7 +24,7 @@ def measure(run):
                                 "--milliseconds", run.size(1000, 500), core=run.load_core)
                 table.add(f"reads, {name}", "/s", "ecpfs", got["reads"], clients)
                 table.add(f"server CPU, {name}", "%", "ecpfs", 100 * got["server-cpu"], clients)
-                table.add(f"requests to the server, {name}", "1/s", "ecpfs", got["requests"], clients)
+                table.add(f"messages with the server, {name}", "1/s", "ecpfs", got["messages"], clients)
                 if name == "cached":
                     table.add("memory of a client", "bytes", "ecpfs", got["client-memory"], clients)
                     table.add("memory of the server", "bytes", "ecpfs", got["server-memory"], clients)
@@ -43,4 +43,7 @@ def draw(path, table, subtitle):
         ("server's CPU, percent of a core", False, [
             ("server CPU, cached", "ecpfs", "clients' caches"),
             ("server CPU, cached, 10 updates/s", "ecpfs", "10 updates/s among them"),
-            ("server CPU, asked", "ecpfs", "each read asks")])])
+            ("server CPU, asked", "ecpfs", "each read asks")]),
+        ("messages per second, both ways", True, [
+            ("messages with the server, cached, 10 updates/s", "ecpfs", "clients' caches, 10 updates/s among them"),
+            ("messages with the server, asked", "ecpfs", "each read asks")])])

@@ -103,7 +103,7 @@ def measure(run):
     sshd = run.peer(table, lambda: Sshd(run))
     if sshd:
         sides.insert(1, Side("sshfs", lambda: sshd.mount(local), local))
-    for repeat in range(min(run.repeats, 3)):
+    for repeat in range(min(run.repeats, 2)):
         for side in sides:
             if side.name == "sshfs" and repeat:
                 continue  # takes minutes, and so long that chance has no part in it
