@@ -2,6 +2,8 @@
 /* What handles write, until it is sent; who may see it. */
 #include "fs/fs.h"
 
+#include <fcntl.h>
+
 bool content_pending(const struct inode *in)
 {
     return !in->gone && in->kind != INODE_SCRATCH && (in->dirty || in->fresh || in->tail.len > 0);
@@ -25,8 +27,33 @@ struct slice content_value(const struct fs *fs, struct slice content)
     return content;
 }
 
+void content_end(struct inode *in)
+{
+    in->whole = 0;
+    buf_free(&in->base);
+}
+
+void content_begin(struct inode *in, uint64_t handle, int flags)
+{
+    content_end(in);
+    if ((flags & (O_ACCMODE | O_APPEND)) == O_WRONLY)
+        in->whole = handle;
+}
+
+void content_resume(struct inode *in, uint64_t handle)
+{
+    if (in->whole != handle || in->have || in->gone)
+        return;
+    buf_free(&in->data);
+    in->data = in->base;
+    in->base = (struct buf){0};
+    in->have = true;
+}
+
 void content_by(struct inode *in, uint64_t handle, fuse_req_t req)
 {
+    if (in->whole != handle)
+        content_end(in);
     if (in->writer != handle)
         in->writer = content_unsent(in) && in->writer ? HANDLES : handle;
     in->writer_pid = fuse_req_ctx(req)->pid;
@@ -39,6 +66,7 @@ void content_unload(struct inode *in)
     in->have = false;
     in->writer = 0;
     buf_free(&in->data);
+    content_end(in);
 }
 
 /* ---- changing ---- */

@@ -25,6 +25,7 @@ static void open_finish(struct op *op, const struct node *node, uint64_t until)
         in->have = true;
         content_by(in, op->fi.fh, op->req);
         content_resize(op->fs, in, 0);
+        content_begin(in, op->fi.fh, op->fi.flags);
     }
     op_opened(op);
 }
@@ -81,7 +82,8 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct inode *in = inode_by_id(fs, ino);
     struct op *op;
 
-    if (pages_write(fi->flags) && !in->gone && pages_refuse(in)) {
+    if (!in->gone && (pages_write(fi->flags) ? pages_refuse(in)
+                                             : pages_refuse_reader(in, fuse_req_ctx(req)->pid))) {
         fuse_reply_err(req, ESTALE);
         return;
     }
@@ -121,7 +123,7 @@ static struct inode *create_inode(struct op *op)
     struct inode *in = inode_find(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
 
     if (in && in->cached)
-        kernel_retire(in);
+        kernel_retire(in, true);
     return inode_get(op->fs, op->kind, key_slice(&op->key), slice_of(NULL, 0));
 }
 
@@ -138,6 +140,8 @@ static void create_exclusive_done(void *cookie, int error, uint64_t stamp)
     in = create_inode(op);
     in->creator = op->then ? 0 : fuse_req_ctx(op->req)->pid;
     in->created = stamp;
+    if (!in->writer)
+        content_begin(in, op->fi.fh, op->fi.flags);
     create_answer(op, in, &node);
 }
 
@@ -167,6 +171,7 @@ static void create_checked(void *cookie, int error, const struct node *node, uin
     if (op->fi.flags & O_TRUNC || !(op->fi.flags & O_APPEND))
         content_resize(op->fs, in, 0);
     content_touched(op->fs, in);
+    content_begin(in, op->fi.fh, op->fi.flags);
     create_answer(op, in, NULL);
 }
 
@@ -352,6 +357,7 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
     op->fi = *fi;
     op->offset = (uint64_t)off;
     buf_append(&op->bytes, bytes, size);
+    content_resume(in, fi->fh);
     if (op->in->gone)
         write_loaded(op, 0);
     else
@@ -390,6 +396,9 @@ void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct inode *in = inode_by_id(fuse_req_userdata(req), ino);
 
+    /* A child that ends closes its copy, too; it is not the one that writes. */
+    if (in->whole == fi->fh && in->writer_pid == fuse_req_ctx(req)->pid)
+        content_end(in);
     if (LIST_EMPTY(&in->holds) || !lock_flush(req, in, fi))
         fs_flush_content(req, in);
 }
@@ -422,7 +431,8 @@ void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
 
     (void)datasync;
-    (void)fi;
+    if (op->in->whole == fi->fh)
+        content_end(op->in);
     op->mutation = true;
     op_watch_caller(op);
     op_flush(op, op->in, sync_flushed);
@@ -441,6 +451,8 @@ void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         lock_release_handle(in, fi->fh);
     inode_count_opens(in, fi->fh, -1);
     in->creator = 0;
+    if (in->whole == fi->fh)
+        content_end(in);
     fuse_reply_err(req, 0);
     inode_release(fs, in);
 }

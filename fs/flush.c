@@ -62,6 +62,7 @@ static void drop(struct inode *in, int error)
     in->writer = 0;
     buf_free(&in->data);
     buf_free(&in->tail);
+    content_end(in);
     inode_set_local(in->fs, in, false);
     if (in->opens)
         in->failed = error;
@@ -72,6 +73,7 @@ static void drop(struct inode *in, int error)
 
 void content_fence(struct fs *fs, struct inode *in)
 {
+    content_end(in);
     in->fenced = in->flushing;
     if (!in->flushing && content_pending(in)) {
         drop(in, ECP_EDISCONNECTED);
@@ -94,6 +96,11 @@ static void flush_kept(struct flush *f)
     in->writer = 0;
     if (!f->append) {
         in->dirty = in->have = false;
+        if (in->whole) {
+            buf_free(&in->base);
+            in->base = in->data;
+            in->data = (struct buf){0};
+        }
         buf_free(&in->data);
     }
 }

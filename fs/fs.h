@@ -66,6 +66,7 @@ struct inode {
     unsigned pins;    /* operations that will come back to it */
     bool gone;        /* removed or replaced through this mount: out of the identity table */
     bool retired;     /* another inode stands for the same now: out of it, too */
+    bool changing;    /* retired, and content may have changed since: the kernel keeps nothing */
     bool made;        /* INODE_MORE: made by mkdir here, exists although nothing is below */
     bool fresh;       /* created here, first value not yet sent */
     bool have;        /* data holds the whole content */
@@ -84,11 +85,15 @@ struct inode {
     uint64_t named;   /* the same for its name, if no epoch began since */
     uint64_t epoch;   /* fs->epoch when the name was given out */
     unsigned leaving; /* operations that remove or replace it */
+    uint64_t left;    /* loop_now() when the last change to `changing` or `retired` was */
+    pid_t refused;    /* thread that was last told ESTALE when it opened it */
     uint64_t moved;   /* loop_now() when content was last seen to change; 0: never looked at */
     struct buf shown; /* while cached: what the page cache is filled with, as the file shows it */
     uint64_t shown_stamp; /* of what is in the page cache, also later; 0: not known */
     struct buf data;      /* content as the file shows it */
     struct buf tail;      /* appended, not yet sent */
+    uint64_t whole;       /* handle that began the content anew and cannot read; 0: none */
+    struct buf base;      /* while it is not in data: what that wrote, and was sent before its end */
     struct loop_event *timer;
     STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
     LIST_HEAD(, load) loads;             /* content being fetched */
@@ -182,9 +187,10 @@ uint64_t attr_size(const struct fs *fs, uint64_t value_len);
 /* ---- pages.c: files in the kernel's page cache ---- */
 /*
  * The kernel has one size of a file for all handles, and a read takes first the attributes, then
- * the page, then the size. So one handle of what was quiet for a while is cached; its pages are
- * filled with what the attributes told last are of; and with the first change the inode is left to
- * it alone (retired): no others' attributes or writes move the size.
+ * the page, then the size. So a handle of what was quiet for a while is cached if it is the only
+ * one; its pages are filled with what the attributes told last are of; and with the first change,
+ * or when a second handle is opened, the inode is left to it alone (retired): nobody else's
+ * attributes or writes move the size.
  */
 /* Whether a handle opened with these flags may change the content. */
 bool pages_write(int flags);
@@ -200,10 +206,15 @@ uint32_t pages_max_value(const struct inode *in);
  * not looked at. */
 void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64_t until,
                 struct fuse_file_info *fi);
-/* Content may have changed: leaves the inode to a handle that is cached. True: there was one. */
+/* Content may change: leaves the inode to a handle that is cached. True: names led there. */
 bool pages_leave(struct inode *in);
-/* A handle may not write here, but at what a new look-up of the name finds: answer ESTALE. */
+/* loop_now() before which no change may be seen, for looks by path that met the inode before it was
+ * left to its handle are still under way; 0: there are none. */
+uint64_t pages_settled(const struct inode *in);
+/* Nobody writes here, but at what a new look-up of the name finds: answer ESTALE. */
 bool pages_refuse(struct inode *in);
+/* The same for a handle that reads. */
+bool pages_refuse_reader(struct inode *in, pid_t who);
 /* The kernel has a handle more or less. */
 void pages_count(struct inode *in, uint64_t handle, int n);
 /* Answers a READ that fills pages; false: it is to be asked for. Never waits: pages are locked. */
@@ -236,6 +247,15 @@ int content_write(struct fs *fs, struct inode *in, uint64_t offset, struct slice
 int content_append(struct fs *fs, struct inode *in, struct slice bytes);
 /* Data that was fetched to be changed, and was not. */
 void content_unload(struct inode *in);
+/*
+ * A handle that truncates, or makes, a file and only writes gives it its whole value. What others
+ * write after a part of that was sent early, because somebody looked, is not mixed into it.
+ */
+void content_begin(struct inode *in, uint64_t handle, int flags);
+/* It writes on. */
+void content_resume(struct inode *in, uint64_t handle);
+/* Who wrote closes or syncs it, or a lock goes: what is written then goes into what is there. */
+void content_end(struct inode *in);
 /* The value that the content stands for (-o text drops one newline). */
 struct slice content_value(const struct fs *fs, struct slice content);
 /* Sends everything, of all inodes; calls done once. */
@@ -323,8 +343,8 @@ void kernel_begin(struct fs *fs);
 void kernel_changing(struct fs *fs, const struct update *u);
 /* Whether changes made here are still to be told to the kernel. */
 bool kernel_unsettled(const struct fs *fs);
-/* inode_retire, and the kernel looks its name up again. */
-void kernel_retire(struct inode *in);
+/* inode_retire, and the kernel looks its name up again. changing: content is about to change. */
+void kernel_retire(struct inode *in, bool changing);
 /* From now on the kernel keeps nothing. Before the end of the session. */
 void kernel_end(struct fs *fs);
 void kernel_free(struct fs *fs);

@@ -209,6 +209,8 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
             buf_clear(&in->tail);
             in->have = true;
         }
+        if (fi)
+            content_resume(in, fi->fh);
         op_load(op, in, resized);
     } else if ((to_set & FUSE_SET_ATTR_MTIME_NOW) && !in->gone && !content_pending(in) &&
                (in->kind == INODE_FILE || in->kind == INODE_VALUE)) {

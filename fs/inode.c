@@ -152,6 +152,7 @@ static void inode_free(struct fs *fs, struct inode *in)
     buf_free(&in->text);
     buf_free(&in->data);
     buf_free(&in->tail);
+    buf_free(&in->base);
     buf_free(&in->shown);
     free(in);
     fs->inodes--;

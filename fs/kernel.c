@@ -27,6 +27,7 @@ struct recall {
     bool named;      /* a name may lead to what is not of that kind any more */
     bool held;       /* what is to go has handles, and answers as long as they are open */
     uint64_t delay;
+    uint64_t settled; /* not done before; loop_now() */
     struct loop_event *timer;
     struct {
         uint64_t id;
@@ -42,7 +43,7 @@ double kernel_keeps(struct inode *in, uint64_t until)
     if (until == 0 || in->fs->ending || content_unsent(in) || in->gone || in->lost)
         return 0;
     now = loop_now(in->fs->loop);
-    if (until <= now || in->retired)
+    if (until <= now || in->changing)
         return 0;
     if (until > in->until)
         in->until = until;
@@ -109,8 +110,10 @@ static void recall_inode(struct recall *r, struct inode *in)
 
     r->held |= in->leaving > 0 && in->opens > 0;
     pages_changed(in);
-    if (r->serial && pages_leave(in))
+    if ((r->serial || in->retired) && pages_leave(in))
         r->named = true;
+    if (pages_settled(in) > r->settled)
+        r->settled = pages_settled(in);
     if (told)
         return;
     if (r->count == r->cap) {
@@ -137,8 +140,12 @@ static void recall_retry(void *cookie);
 static void recall_next(struct recall *r)
 {
     struct fs *fs = r->fs;
-    uint64_t serial = r->serial;
+    uint64_t serial = r->serial, now = loop_now(fs->loop);
 
+    if (r->count == 0 && now < r->settled) {
+        r->timer = loop_timer(fs->loop, r->settled - now, recall_retry, r);
+        return;
+    }
     if (r->count) {
         r->timer = loop_timer(fs->loop, r->delay, recall_retry, r);
         r->delay = 2 * r->delay < RETRY_MAX ? 2 * r->delay : RETRY_MAX;
@@ -169,12 +176,16 @@ static void recall_retry(void *cookie)
 static void recall_entry(struct recall *r, struct slice key)
 {
     static const enum inode_kind kinds[] = {INODE_DIR, INODE_FILE, INODE_VALUE};
+    struct inode *old;
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct inode *in = inode_find(r->fs, kinds[i], key, slice_of(NULL, 0));
         if (in)
             recall_inode(r, in);
     }
+    LIST_FOREACH (old, &r->fs->retired, retired_link)
+        if (!old->gone && slice_equal(key_slice(&old->key), key))
+            recall_inode(r, old);
 }
 
 static bool touched(const struct inode *in, const struct touch *touches, size_t count)
@@ -293,15 +304,21 @@ static bool lost(void *cookie)
     return all;
 }
 
-void kernel_retire(struct inode *in)
+void kernel_retire(struct inode *in, bool changing)
 {
     struct fs *fs = in->fs;
     struct recall r = {.fs = fs};
+    bool named = !in->retired;
 
-    pages_changed(in);
-    tell(&r, in);
-    inode_retire(fs, in);
-    epoch_begin(fs);
+    if (changing) {
+        pages_changed(in);
+        tell(&r, in);
+        pages_leave(in);
+    } else {
+        inode_retire(fs, in);
+    }
+    if (named)
+        epoch_begin(fs);
 }
 
 bool kernel_unsettled(const struct fs *fs)

@@ -124,6 +124,7 @@ void locks_send_written(struct fs *fs, loop_fn *done, void *cookie)
 
     for (in = LIST_FIRST(&fs->unsent); in; in = next) {
         next = LIST_NEXT(in, unsent);
+        content_end(in);
         if (!content_unsent(in)) {
             LIST_REMOVE(in, unsent);
             in->is_unsent = false;

@@ -4,7 +4,8 @@
 
 #include <fcntl.h>
 
-#define QUIET (2 * LOOP_SEC) /* without a change, before the page cache is used */
+#define QUIET  (2 * LOOP_SEC)  /* without a change, before the page cache is used */
+#define SETTLE (100 * LOOP_MS) /* for looks by path that are under way */
 
 /* How a handle was opened, in its number. Pointers, as directories have them, have no such bits. */
 #define HANDLE_PAGES  1u
@@ -64,7 +65,7 @@ void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64
     bool same = node && node->stamp == in->shown_stamp;
     bool cached = node && !writes && until > loop_now(fs->loop) && !fs->ending && !in->gone &&
                   !in->leaving && in->writers == 0 && !content_unsent(in) &&
-                  node->value.len == node->value_len && pages_quiet(in) && in->cached == 0 &&
+                  node->value.len == node->value_len && pages_quiet(in) && in->opens == 0 &&
                   !in->retired && !inode_retired_lately(in);
 
     fs->next_handle += HANDLE_STEP;
@@ -78,17 +79,38 @@ void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64
 
 bool pages_leave(struct inode *in)
 {
-    if (in->cached == 0 || in->retired || in->gone)
+    bool named = !in->retired;
+
+    if (in->cached == 0 || in->changing || in->gone)
         return false;
-    inode_retire(in->fs, in);
-    return true;
+    if (named)
+        inode_retire(in->fs, in);
+    in->changing = true;
+    in->left = loop_now(in->fs->loop);
+    return named;
+}
+
+uint64_t pages_settled(const struct inode *in)
+{
+    return in->cached && in->changing ? in->left + SETTLE : 0;
 }
 
 bool pages_refuse(struct inode *in)
 {
-    if (in->cached && !in->retired)
-        kernel_retire(in);
+    if (in->cached && !in->changing)
+        kernel_retire(in, true);
     return in->retired;
+}
+
+/* Who opens what a descriptor in /proc leads to finds no other inode, and comes again. */
+bool pages_refuse_reader(struct inode *in, pid_t who)
+{
+    if (in->cached == 0 || in->gone || in->refused == who)
+        return false;
+    if (!in->retired)
+        kernel_retire(in, false);
+    in->refused = who;
+    return true;
 }
 
 void pages_count(struct inode *in, uint64_t handle, int n)

@@ -210,8 +210,9 @@ sys.exit("%d old answers" % old if old else 0)
 END
 tests=$((tests + 1))
 
-# Handles that were opened while all was quiet, and writers of both mounts: each read is one value,
-# never a mixture, never filled up with NULs, and a log never grows shorter.
+# Handles that were opened while all was quiet, writers of both mounts, and looks through handles
+# opened apart: each read is one value, never a mixture, never filled up with NULs, and a log never
+# grows shorter.
 mkdir "$a/HELD" || fail mkdir
 timeout 120 python3 - "$a" "$b" <<'END' || fail "reads beside writes"
 import os, random, sys, time
@@ -246,10 +247,15 @@ def read(mount, name, handle, end):
         value = os.pread(handle, 1 << 20, 0)
         what = wrong(name, value) or (name == "log" and len(value) < last and "shorter")
         if what:
-            print("%s: %s, %d bytes: %r" % (name, what, len(value), value[-60:]), flush=True)
+            print("%s: %s, %d bytes: %r" % (name, what, len(value), value[:20]), flush=True)
             return 1
         last, count = len(value), count + 1
     return count == 0
+def look(mount, name, handle, end):
+    while time.monotonic() < end:
+        os.fstat(handle)
+        os.lseek(handle, 0, os.SEEK_END)
+        os.stat(path(mount, name))
 def write(mount, name, end):
     while time.monotonic() < end:
         n = random.randrange(9000)
@@ -261,8 +267,10 @@ for name in names:
     with open(path(mounts[0], name), "wb") as f:
         f.write(b"0:\n" if name == "log" else b"0:")
 handles = [(m, n, cached(m, n)) for m in mounts for n in names]
+others = [(m, n, os.open(path(m, n), os.O_RDONLY)) for m, n, _ in handles]
 end, pids = time.monotonic() + 5, []
-for work in [(read, h) for h in handles] + [(write, h[:2]) for h in handles]:
+for work in ([(read, h) for h in handles] + [(look, h) for h in others] +
+             [(write, h[:2]) for h in handles]):
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -284,6 +292,17 @@ echo there >&3
 assert_eq 9 "$(stat -c %s "$a/D/open")" "its size"
 assert_eq 9 "$(stat -c %s "$b/D/open")" "then also by the other mount"
 exec 3>&-
+# What is sent early so is no reason to mix what follows into the value of others.
+exec 3>"$a/D/open" || fail open
+assert_eq '' "$(cat "$a/D/open")" "truncated, not written yet"
+echo 'the value of the other mount' >"$b/D/open" || fail "write by b"
+echo hi >&3
+exec 3>&-
+assert_eq hi "$(cat "$b/D/open")" "written after another's value"
+# What leads to a handle that reads through the page cache, without a name.
+at_rest() { [ $(($(date +%s) - $(stat -c %Y "$1"))) -gt 3 ]; }
+wait_until 10 at_rest "$b/D/open" || fail "it does not come to rest"
+assert_eq hi "$(cat /dev/stdin <"$b/D/open")" "a descriptor opened again"
 python3 - "$a/D/both" <<'END' || fail "own writes through one handle"
 import os, sys
 f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
