@@ -64,6 +64,13 @@ static char *absolute_path(const char *path)
     return xasprintf("%s/%s", cwd, path);
 }
 
+/* The last one given counts. */
+static void take_path(char **path, const char *argument)
+{
+    free(*path);
+    *path = absolute_path(argument);
+}
+
 static void add_listen(struct options *o, const char *address)
 {
     char *path, *whole;
@@ -93,13 +100,13 @@ static void take_option(struct options *o, int letter, const char *argument)
 {
     switch (letter) {
     case 'd':
-        o->data = absolute_path(argument);
+        take_path(&o->data, argument);
         break;
     case 'l':
         add_listen(o, argument);
         break;
     case 'c':
-        o->config = absolute_path(argument);
+        take_path(&o->config, argument);
         break;
     case 'f':
         o->foreground = true;
@@ -123,7 +130,7 @@ static void take_option(struct options *o, int letter, const char *argument)
             usage_error("log levels are error, warning, notice, info, debug; not \"%s\"", argument);
         break;
     case 'p':
-        o->pid_file = absolute_path(argument);
+        take_path(&o->pid_file, argument);
         break;
     case 'h':
         fputs(usage_text, stdout);
