@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 enum log_level {
+    LOG_LEVEL_NONE = -1, /* nothing is logged */
     LOG_LEVEL_ERROR,
     LOG_LEVEL_WARNING,
     LOG_LEVEL_NOTICE,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deliberate faults, one per rule of coherence, each of which the simulator must find. They are in
+/* Deliberate faults, one per rule of coherence or of the store, each of which the simulator must find. They are in
  * no program but its own. */
 #ifndef BASE_MUTATION_H
 #define BASE_MUTATION_H
@@ -30,6 +30,20 @@ enum mutation {
     MUTATION_NO_RESEND,   /* what was lost with a connection is not sent again */
     MUTATION_OLD_TIME,    /* a directory's time goes back to what a leased page says */
     MUTATION_RECLAIM,     /* pages taken back for want of room are kept */
+    MUTATION_ACK_EARLY,   /* an update is acknowledged before it is durable, though it should be */
+    MUTATION_SYNC_EARLY,  /* what was only written counts as durable */
+    MUTATION_SYNC_AGAIN,  /* a failed sync of the journal is tried again */
+    MUTATION_UNSETTLED,   /* what a failed sync left in memory is taken for durable after a start */
+    MUTATION_NEXT,        /* a segment is written before the one before it is synced */
+    MUTATION_AHEAD,       /* a checkpoint begins before the journal up to its freeze is durable */
+    MUTATION_POSITION,    /* the journal's position goes with a checkpoint's first transaction */
+    MUTATION_PURGE,       /* segments are removed before the checkpoint is in the base */
+    MUTATION_SKIP,        /* recovery skips a record */
+    MUTATION_TORN,        /* recovery goes on behind a torn record */
+    MUTATION_HALF,        /* and takes a torn one for good */
+    MUTATION_STAMP,       /* stamps after a start are the clock's */
+    MUTATION_REFUSED,     /* what is refused for want of room is done all the same */
+    MUTATION_NO_ROOM,     /* and so is all that follows, when there is room again */
     MUTATION_END
 };
 

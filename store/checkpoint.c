@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "store/store_int.h"
 
 /* What one transaction of the base takes beside the number of records: bounds its memory, and the
@@ -59,6 +60,7 @@ static int write_piece(struct engine *base, struct map_node **at, const struct s
 {
     struct engine_txn *txn;
     size_t bytes = 0;
+    bool first = MUTATION(MUTATION_POSITION);
     int error = base->ops->write_begin(base, &txn);
     if (error)
         return error;
@@ -67,7 +69,7 @@ static int write_piece(struct engine *base, struct map_node **at, const struct s
         bytes += (*at)->len;
         *at = (*at)->next;
     }
-    if (error == 0 && !*at)
+    if (error == 0 && (!*at || first))
         error = write_facts(txn, facts);
     if (error)
         base->ops->abort(txn);
@@ -94,6 +96,8 @@ static void checkpoint_work(void *cookie)
 {
     struct store *s = cookie;
     struct checkpoint *c = &s->checkpoint;
+    if (MUTATION(MUTATION_PURGE) && s->journal)
+        journal_purge(s->options.io, s->directory, s->oldest, c->facts.position.segment);
     c->error =
         checkpoint_write(s->overlay->base, s->overlay->frozen, &c->facts, s->options.piece_records);
     if (c->error || !s->journal)
@@ -206,7 +210,8 @@ void checkpoint_consider(struct store *s)
         return;
     if (c->state == CHECKPOINT_IDLE && is_time(s))
         begin(s);
-    if (c->state == CHECKPOINT_SYNCING && (!s->journal || journal_durable(s->journal) >= c->mark))
+    if (c->state == CHECKPOINT_SYNCING &&
+        (!s->journal || journal_durable(s->journal) >= c->mark || MUTATION(MUTATION_AHEAD)))
         start_writing(s);
     if (s->options.checkpoint_after && !s->checkpoint_timer && !s->closing &&
         !layer_empty(s->overlay->active))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/mutation.h"
 
 #define KEEP_MAX   (4u << 20) /* bytes of a buffer that is kept */
 #define LEAST_SIZE (1u << 20) /* bytes of a segment on a disk that is nearly full */
@@ -301,7 +302,7 @@ static int write_piece(struct io *io, const struct flight *f, const struct piece
 {
     struct slice bytes = slice_of(f->bytes.data + p->start, p->len);
     int error = io->ops->write(io, p->segment.file, p->offset, bytes);
-    if (error == 0 && p->last)
+    if (error == 0 && p->last && !MUTATION(MUTATION_NEXT))
         error = io->ops->sync(io, p->segment.file);
     return error;
 }
@@ -314,6 +315,8 @@ static void flight_work(void *cookie)
     for (size_t i = 0; i < f->count && !f->error; i++)
         f->error = write_piece(io, f, &f->pieces[i]);
     if (f->error == 0 && f->sync)
+        f->error = io->ops->sync(io, f->segment.file);
+    if (f->error && MUTATION(MUTATION_SYNC_AGAIN))
         f->error = io->ops->sync(io, f->segment.file);
 }
 
@@ -336,7 +339,7 @@ static void flight_done(void *cookie)
         j->error = ECP_EIO;
         log_error("%s: the journal cannot be written (%s): no update is taken any more",
                   j->directory, error_text(f->error));
-    } else if (f->sync) {
+    } else if (f->sync || MUTATION(MUTATION_SYNC_EARLY)) {
         j->durable = f->mark;
         j->durable_at =
             (struct journal_position){.segment = f->segment.number, .offset = f->offset};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/mutation.h"
 #include "store/record.h"
 
 struct numbers {
@@ -123,6 +124,10 @@ static int read_segment(struct journal_read *r, struct slice bytes, uint64_t seg
     for (;;) {
         struct journal_position p = {.segment = segment, .offset = offset};
         r->end = p;
+        while (MUTATION(MUTATION_TORN) && offset < bytes.len &&
+               !journal_record_get(slice_of(bytes.data + offset, bytes.len - offset), r->id, p,
+                                   &record))
+            p.offset = offset += 8;
         if (offset > bytes.len ||
             !journal_record_get(slice_of(bytes.data + offset, bytes.len - offset), r->id, p,
                                 &record))
@@ -265,35 +270,75 @@ int journal_read(struct journal_read *r, char **why)
     return error;
 }
 
-static int cut(const struct journal_read *r, struct io_file *file)
+static uint64_t first_offset(const struct journal_read *r, uint64_t segment)
 {
-    struct buf mark = {0};
+    return segment == r->from.segment ? r->from.offset : JOURNAL_SEGMENT_HEAD;
+}
+
+/* Writes what lies before `end` again, and the mark that ends the segment. */
+static int rewrite(const struct journal_read *r, struct io_file *file, struct journal_position end,
+                   bool mark)
+{
+    struct buf bytes = {0};
     const struct io_ops *ops = r->io->ops;
-    int error = ops->truncate(r->io, file, r->end.offset);
-    journal_record_put(&mark, r->id, r->end, &(struct journal_record){0});
+    uint64_t from = MUTATION(MUTATION_UNSETTLED) ? end.offset : first_offset(r, end.segment);
+    buf_reserve(&bytes, end.offset - from);
+    bytes.len = end.offset - from;
+    int error = ops->read(r->io, file, from, bytes.data, bytes.len);
+    if (error == 0 && mark) {
+        journal_record_put(&bytes, r->id, end, &(struct journal_record){0});
+        error = ops->truncate(r->io, file, end.offset);
+    }
     if (error == 0)
-        error = ops->write(r->io, file, r->end.offset, buf_slice(&mark));
+        error = ops->write(r->io, file, from, buf_slice(&bytes));
     if (error == 0)
         error = ops->sync(r->io, file);
-    buf_free(&mark);
+    buf_free(&bytes);
     return error;
+}
+
+static int settle(const struct journal_read *r, uint64_t segment, char **why)
+{
+    struct io_file *file;
+    struct journal_position end = r->end;
+    const struct io_ops *ops = r->io->ops;
+    char *path = segment_path(r, segment);
+    int error = ops->open(r->io, path, false, &file, why);
+    if (error)
+        goto out;
+    end.segment = segment;
+    if (segment != r->end.segment)
+        error = ops->size(r->io, file, &end.offset);
+    if (error == 0)
+        error = rewrite(r, file, end, segment == r->end.segment && !r->ended);
+    if (error)
+        *why = xasprintf("%s: its end cannot be written: %s", path, error_text(error));
+    ops->close(r->io, file);
+out:
+    free(path);
+    return error;
+}
+
+/*
+ * What was read may never have reached the disk: after a failed sync it is read back from memory,
+ * but no later sync brings it. So what was written last is written again: it is in the last
+ * segment, or it ends the one before. Each is synced before anything is written to the next.
+ */
+static int settle_end(const struct journal_read *r, char **why)
+{
+    uint64_t last = r->end.segment;
+    int error = 0;
+    if (!r->segments || (r->ended && MUTATION(MUTATION_UNSETTLED)))
+        return 0;
+    if (last > r->from.segment && r->end.offset == JOURNAL_SEGMENT_HEAD)
+        error = settle(r, last - 1, why);
+    return error ? error : settle(r, last, why);
 }
 
 int journal_repair(const struct journal_read *r, char **why)
 {
-    struct io_file *file;
     const struct io_ops *ops = r->io->ops;
-    int error = 0;
-    if (!r->ended) {
-        char *path = segment_path(r, r->end.segment);
-        error = ops->open(r->io, path, false, &file, why);
-        if (error == 0) {
-            if ((error = cut(r, file)))
-                *why = xasprintf("%s: cannot be cut: %s", path, error_text(error));
-            ops->close(r->io, file);
-        }
-        free(path);
-    }
+    int error = settle_end(r, why);
     for (uint64_t n = r->end.segment + 1; error == 0 && n <= r->last_segment; n++) {
         char *path = segment_path(r, n);
         error = ops->remove(r->io, path);

@@ -36,8 +36,8 @@ struct journal_read {
 int journal_read(struct journal_read *read, char **why);
 
 /*
- * Makes the journal end where journal_read found its end: cuts off what is torn, marks the end,
- * removes later segments (they hold nothing).
+ * Makes the journal end where journal_read found its end, on disk: cuts off what is torn, marks the
+ * end, removes later segments (they hold nothing).
  */
 int journal_repair(const struct journal_read *read, char **why);
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "store/journal_read.h"
 #include "store/recovery.h"
 #include "store/store_int.h"
@@ -34,6 +35,9 @@ int recovery_facts(struct engine *base, struct store_facts *f)
         f->position.offset = record_get_u64(value.data + 16);
         f->clean = record_get_u64(value.data + 24);
     }
+    if ((error == 0 || error == ECP_ENOENT) && (error = ops->meta_get(txn, "start", &value)) == 0 &&
+        value.len == 8)
+        f->start = record_get_u64(value.data);
     ops->read_end(txn);
     return error == ECP_ENOENT ? 0 : error;
 }
@@ -120,7 +124,7 @@ static int replay_record(void *cookie, const struct journal_record *record,
     struct reader ops = reader_of(record->ops);
     struct journal_op op;
     int error = 0;
-    while (error == 0 && !reader_at_end(&ops)) {
+    while (error == 0 && !reader_at_end(&ops) && !(MUTATION(MUTATION_SKIP) && r->records == 0)) {
         error = journal_op_get(&ops, &op);
         if (error == 0)
             error = replay_op(s, &op);
@@ -183,7 +187,33 @@ static int adopt(struct store *s, bool journaled)
     return error;
 }
 
-int recovery_run(struct store *s, char **why)
+/*
+ * Stamps, and times of directories, may have been seen and then lost with the end of the journal.
+ * All that come are newer, whatever the clock says: it is noted in the base before they are used.
+ */
+static int begin_stamps(struct store *s)
+{
+    struct engine_txn *txn;
+    struct engine *base = s->overlay->base;
+    uint8_t start[8];
+    uint64_t wall = loop_wall(s->loop);
+    if (s->last_stamp < s->facts.start)
+        s->last_stamp = s->facts.start;
+    s->last_stamp =
+        wall > s->last_stamp || MUTATION(MUTATION_STAMP) ? wall : s->last_stamp + LOOP_SEC;
+    record_put_u64(start, s->last_stamp);
+    int error = base->ops->write_begin(base, &txn);
+    if (error)
+        return error;
+    error = base->ops->meta_put(txn, "start", slice_of(start, sizeof(start)));
+    if (error)
+        base->ops->abort(txn);
+    else
+        error = base->ops->commit(txn);
+    return error == ECP_ENOSPC ? 0 : error; /* a full database is opened all the same */
+}
+
+static int find_end(struct store *s, char **why)
 {
     bool journaled = s->options.io;
     int error = recovery_facts(s->overlay->base, &s->facts);
@@ -211,4 +241,10 @@ int recovery_run(struct store *s, char **why)
         layer_settle(s->overlay->active);
     }
     return 0;
+}
+
+int recovery_run(struct store *s, char **why)
+{
+    int error = find_end(s, why);
+    return error ? error : begin_stamps(s);
 }

@@ -16,6 +16,7 @@ struct store_facts {
     uint64_t id;                      /* of the database; 0: unjournaled */
     struct journal_position position; /* the engine has what the journal says before it */
     bool clean;                       /* there need be no segment there yet */
+    uint64_t start;                   /* stamps since the last start are greater; 0: not known */
 };
 
 /* Reads them; found is false in a base that has none. */

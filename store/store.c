@@ -84,11 +84,9 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
         free_store(s);
         return error;
     }
-    uint64_t first = s->last_stamp ? s->last_stamp : loop_wall(loop);
     for (size_t i = 0; i < CHANGE_SLOTS; i++)
-        s->slots[i] = first;
-    s->last_stamp = first;
-    s->known = known_new(s->options.overlay_bytes / KNOWN_SHARE, s->facts.id ^ first);
+        s->slots[i] = s->last_stamp;
+    s->known = known_new(s->options.overlay_bytes / KNOWN_SHARE, s->facts.id ^ s->last_stamp);
     s->worker = loop_worker_new(loop, "checkpoint");
     if (s->options.io)
         begin_journal(s);

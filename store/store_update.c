@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "store/store_int.h"
 
 /* One turn ends after so many updates, or bytes of journal. */
@@ -108,7 +109,7 @@ bool store_done_is_durable(const struct store *s)
 /* With wait_durable failures take their turn too, so that answers come in order. */
 static void tell_all(struct store *s, struct batch *first)
 {
-    bool wait = s->journal && store_done_is_durable(s);
+    bool wait = s->journal && store_done_is_durable(s) && !MUTATION(MUTATION_ACK_EARLY);
     for (struct batch *b = first, *next; b; b = next) {
         next = b->next;
         if (wait)
@@ -200,6 +201,7 @@ static void room_made(void *cookie, int error)
         log_warning("%s: no room for the journal: %s", s->directory, error_text(error));
     s->room_told = error != 0;
     store_turn(s);
+    store_closing(s);
 }
 
 /* The journal has room for what the batch came to; or it is made, or there is none. */
@@ -277,7 +279,8 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
         *h = (struct ahead){.store = s, .batch = b->next};
         forget(s->known, b);
         apply_detach(a);
-        overlay_undo(s->overlay, mark);
+        if (error != ECP_ENOSPC || !MUTATION(MUTATION_REFUSED))
+            overlay_undo(s->overlay, mark);
         s->changes.count = changes;
         b->error = error == WAIT ? 0 : error;
         return error == WAIT ? WAIT : 0;
@@ -368,7 +371,7 @@ static void turn(void *cookie)
         return;
     else
         done = apply_some(s);
-    s->no_room = false;
+    s->no_room = s->no_room && MUTATION(MUTATION_NO_ROOM);
     if (!s->waiting)
         s->tail = &s->waiting;
     stamp_listings(s);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/scene.h"
 
@@ -14,7 +15,10 @@ enum fault_kind {
     FAULT_CRASH_MOUNT,
     FAULT_END_MOUNT,
     FAULT_CRASH_SERVER,
+    FAULT_CRASH_WITHIN, /* a change of the disk */
     FAULT_END_SERVER,
+    FAULT_BAD_DISK,  /* a write or sync of the journal fails */
+    FAULT_FULL_DISK, /* or the engine finds no room */
     FAULT_BREAK,
     FAULT_DELAY,
     FAULT_CUT_MOUNT,
@@ -22,6 +26,10 @@ enum fault_kind {
     FAULT_FORGET,
     FAULT_KINDS
 };
+
+#define DISK_FAULTS                                                                                \
+    (1u << FAULT_CRASH_SERVER | 1u << FAULT_CRASH_WITHIN | 1u << FAULT_END_SERVER |                \
+     1u << FAULT_BAD_DISK | 1u << FAULT_FULL_DISK)
 
 struct fault {
     struct scene *scene;
@@ -31,13 +39,13 @@ struct fault {
 
 static bool of_server(enum fault_kind kind)
 {
-    return kind == FAULT_STOP_SERVER || kind == FAULT_CRASH_SERVER || kind == FAULT_END_SERVER ||
-           kind == FAULT_CUT_SERVER;
+    return kind == FAULT_STOP_SERVER || kind == FAULT_CUT_SERVER ||
+           (kind >= FAULT_CRASH_SERVER && kind <= FAULT_BAD_DISK);
 }
 
 static struct process *process_of(const struct fault *f)
 {
-    return f->who == SICK ? f->scene->host.process : f->scene->mounts[f->who].process;
+    return f->who >= SICK ? f->scene->host.process : f->scene->mounts[f->who].process;
 }
 
 /* Some are short, some about as long as leases, some longer than them. */
@@ -49,15 +57,41 @@ static uint64_t duration(struct scene *scene)
     return 1 + world_random(scene->world, i < 3 ? term * 5 / 4 / parts[i] : 3 * term);
 }
 
+static void mend_disk(struct fault *f)
+{
+    disk_fail_write(f->scene->host.disk, 0, 0);
+    disk_fail_sync(f->scene->host.disk, 0, 0);
+}
+
+static void end_fault(void *cookie);
+
+/* It does not end yet. A failed journal works again after a start; in which way it ends does not
+ * matter. */
+static bool goes_on(struct fault *f)
+{
+    struct host *host = &f->scene->host;
+    struct world *world = f->scene->world;
+    if (f->kind == FAULT_BAD_DISK && host_failed(host, world->now)) {
+        mend_disk(f);
+        f->kind = world_chance(world, 1, 2) ? FAULT_END_SERVER : FAULT_CRASH_SERVER;
+        if (f->kind == FAULT_END_SERVER)
+            host_shut_down(host);
+        else
+            host_crash(host, world_chance(world, 1, 2));
+    } else if (f->kind != FAULT_END_SERVER || !host->up) {
+        return false;
+    }
+    world_after(world, 10 * LOOP_MS, end_fault, f);
+    return true;
+}
+
 static void end_fault(void *cookie)
 {
     struct fault *f = cookie;
     struct scene *scene = f->scene;
     struct health *health = &scene->health[f->who];
-    if (f->kind == FAULT_END_SERVER && scene->host.up) {
-        world_after(scene->world, 10 * LOOP_MS, end_fault, f);
+    if (goes_on(f))
         return;
-    }
     switch (f->kind) {
     case FAULT_STOP_MOUNT:
     case FAULT_STOP_SERVER:
@@ -71,6 +105,19 @@ static void end_fault(void *cookie)
     case FAULT_CRASH_SERVER:
     case FAULT_END_SERVER:
         host_start(&scene->host);
+        break;
+    case FAULT_CRASH_WITHIN:
+        disk_stay_on(scene->host.disk);
+        if (!scene->host.up)
+            host_start(&scene->host);
+        break;
+    case FAULT_BAD_DISK:
+        mend_disk(f);
+        break;
+    case FAULT_FULL_DISK:
+        world_trace(scene->world, process_of(f), "has room again");
+        disk_limit(scene->host.disk, 0);
+        scene->host.base_error = 0;
         break;
     case FAULT_CUT_MOUNT:
     case FAULT_CUT_SERVER:
@@ -113,6 +160,31 @@ static void trouble_connection(struct fault *f, uint64_t time)
     }
 }
 
+static void spoil_disk(struct fault *f)
+{
+    struct disk *disk = f->scene->host.disk;
+    struct world *world = f->scene->world;
+    unsigned nth = 1 + (unsigned)world_random(world, 4);
+    bool write = world_chance(world, 1, 2);
+    world_trace(world, process_of(f), "%s number %u will fail", write ? "write" : "sync", nth);
+    if (write)
+        disk_fail_write(disk, nth, ECP_EIO);
+    else
+        disk_fail_sync(disk, nth, ECP_EIO);
+}
+
+static void fill_disk(struct fault *f)
+{
+    struct host *host = &f->scene->host;
+    struct world *world = f->scene->world;
+    unsigned which = 1 + (unsigned)world_random(world, 3);
+    world_trace(world, process_of(f), "has no room, %u", which);
+    if (which & 1)
+        disk_limit(host->disk, disk_used(host->disk) + 1 + world_random(world, 70000));
+    if (which & 2)
+        host->base_error = world_chance(world, 3, 4) ? ECP_ENOSPC : ECP_EIO;
+}
+
 static void apply(struct fault *f, uint64_t time)
 {
     struct scene *scene = f->scene;
@@ -127,10 +199,19 @@ static void apply(struct fault *f, uint64_t time)
         mount_end(&scene->mounts[f->who], f->kind == FAULT_CRASH_MOUNT);
         break;
     case FAULT_CRASH_SERVER:
-        host_crash(&scene->host);
+        host_crash(&scene->host, world_chance(scene->world, 2, 3));
+        break;
+    case FAULT_CRASH_WITHIN:
+        host_crash_within(&scene->host, 1 + (unsigned)world_random(scene->world, 12));
         break;
     case FAULT_END_SERVER:
         host_shut_down(&scene->host);
+        break;
+    case FAULT_BAD_DISK:
+        spoil_disk(f);
+        break;
+    case FAULT_FULL_DISK:
+        fill_disk(f);
         break;
     case FAULT_CUT_MOUNT:
     case FAULT_CUT_SERVER:
@@ -156,9 +237,11 @@ static void strike(struct scene *scene)
     }
     if (of_server(kind))
         who = SICK;
+    if (kind == FAULT_FULL_DISK)
+        who = DISK;
     if (scene->health[who].faults)
         return;
-    if (kind == FAULT_CRASH_SERVER && world_chance(world, 1, 2))
+    if ((kind == FAULT_CRASH_SERVER || kind == FAULT_CRASH_WITHIN) && world_chance(world, 1, 2))
         time /= 16; /* while leases still run */
     f = xmalloc(sizeof(*f));
     *f = (struct fault){.scene = scene, .kind = kind, .who = who};
@@ -177,8 +260,25 @@ static void next(void *cookie)
     world_after(scene->world, 1 + world_random(scene->world, 2 * scene->fault_gap), next, scene);
 }
 
+/* Any; or, in some runs, the disk's alone, one after the other. */
+static void draw_kinds(struct scene *scene)
+{
+    struct world *world = scene->world;
+    uint64_t term = scene->host.term;
+    scene->fault_kinds = (unsigned)(world_random(world, 0) & world_random(world, 0));
+    scene->fault_kinds |= world_chance(world, 1, 4) ? (unsigned)world_random(world, 0) : 0;
+    scene->fault_gap = term / 32 + world_random(world, term / 2);
+    scene->faults_until = world->now + world_random(world, 30 * LOOP_SEC);
+    if (world_chance(world, 1, 4)) {
+        scene->fault_kinds =
+            DISK_FAULTS & (unsigned)(world_random(world, 0) | world_random(world, 0));
+        scene->fault_gap /= 8;
+    }
+}
+
 void faults_begin(struct scene *scene)
 {
+    draw_kinds(scene);
     next(scene);
 }
 
@@ -188,17 +288,23 @@ bool scene_well(const struct scene *scene, unsigned mount, uint64_t since)
     return !a->faults && !b->faults && a->well_from <= since && b->well_from <= since;
 }
 
+bool scene_disk_well(const struct scene *scene, uint64_t since)
+{
+    const struct health *d = &scene->health[DISK];
+    return !d->faults && d->well_from <= since;
+}
+
 unsigned scene_faults(const struct scene *scene)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i <= MOUNTS_MAX; i++)
+    for (unsigned i = 0; i < HEALTHS; i++)
         count += scene->health[i].count;
     return count;
 }
 
 bool scene_calm(const struct scene *scene)
 {
-    for (unsigned i = 0; i <= MOUNTS_MAX; i++)
+    for (unsigned i = 0; i < HEALTHS; i++)
         if (scene->health[i].faults)
             return false;
     return scene->world->now >= scene->faults_until;

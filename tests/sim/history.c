@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The states of the store, read from its engine at each commit; and what may be seen of them. */
-#include "tests/sim/history.h"
+/* The states of the store, as its engine has them after each commit. */
+#include "tests/sim/history_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static void make_keys(struct history *h)
     }
 }
 
-static void new_state(struct history *h)
+void history_add(struct history *h)
 {
     if (h->count == h->cap) {
         h->cap = h->cap ? 2 * h->cap : 256;
@@ -68,13 +68,14 @@ void history_init(struct history *h, struct world *world)
 {
     *h = (struct history){.world = world};
     make_keys(h);
-    new_state(h);
+    history_add(h);
 }
 
 void history_free(struct history *h)
 {
     free(h->states);
     free(h->stamps);
+    free(h->lost);
 }
 
 int history_node(const struct history *h, struct slice key)
@@ -113,11 +114,11 @@ static void check_tokens(const struct history *h, struct slice value)
     }
 }
 
-static void read_node(struct history *h, struct engine_txn *txn, unsigned n, struct state *s)
+static void read_node(const struct history *h, struct engine_txn *txn, unsigned n, struct state *s)
 {
     struct slice bytes;
     struct record record;
-    if (h->engine->ops->get(txn, key_slice(&h->keys[n]), &bytes) || record_parse(bytes, &record))
+    if (txn->engine->ops->get(txn, key_slice(&h->keys[n]), &bytes) || record_parse(bytes, &record))
         return;
     s->flags = record.flags;
     s->stamp = record.stamp;
@@ -126,6 +127,17 @@ static void read_node(struct history *h, struct engine_txn *txn, unsigned n, str
     s->len = (uint32_t)record.value.len;
     s->hash = XXH3_64bits(record.value.data, record.value.len);
     check_tokens(h, record.value);
+}
+
+void history_read(const struct history *h, struct engine_txn *txn, struct state *s)
+{
+    for (unsigned n = NODES - 1; n > 0; n--) {
+        uint8_t below = s[n].flags;
+        read_node(h, txn, n, &s[n]);
+        s[n].flags |= below;
+        if (s[n].flags)
+            s[history_parent(n)].flags |= NODE_CHILDREN;
+    }
 }
 
 static bool is_directory(const struct state *s)
@@ -143,114 +155,18 @@ static void note_births(struct history *h)
             h->born[n] = h->count - 1;
 }
 
-void history_committed(struct history *h, uint64_t stamp)
+void history_committed(struct history *h, struct engine_txn *txn, uint64_t stamp)
 {
-    struct engine_txn *txn;
     struct state *s;
-    new_state(h);
+    history_add(h);
     s = h->states[h->count - 1];
-    h->engine->ops->read_begin(h->engine, &txn);
-    for (unsigned n = NODES - 1; n > 0; n--) {
-        uint8_t below = s[n].flags;
-        read_node(h, txn, n, &s[n]);
-        s[n].flags |= below;
-        if (s[n].flags)
-            s[history_parent(n)].flags |= NODE_CHILDREN;
-    }
+    history_read(h, txn, s);
     h->stamps[h->count - 1] = stamp;
-    h->engine->ops->read_end(txn);
     note_births(h);
-    if (h->stamps[h->count - 1] <= h->stamps[h->count - 2])
+    if (stamp <= h->stamps[h->count - 2])
         world_fail(h->world, "stamps do not rise");
     for (unsigned n = 1; h->world->verbose && n < NODES; n++)
         if (memcmp(&s[n], &h->states[h->count - 2][n], sizeof(*s)) != 0)
             world_trace(h->world, NULL, "commit %zu: %s is %x len %u stamp %llx", h->count - 1,
                         node_name(n), s[n].flags, s[n].len, (unsigned long long)s[n].stamp);
-}
-
-void history_begin(const struct history *h, struct moment *moment)
-{
-    moment->time = h->world->now;
-    memcpy(moment->known, h->known, sizeof(h->known));
-    memcpy(moment->born, h->born, sizeof(h->born));
-}
-
-static bool same(const struct state *a, const struct state *b, bool exact)
-{
-    return a->flags == b->flags && a->stamp == b->stamp && a->len == b->len &&
-           (!exact || a->hash == b->hash);
-}
-
-_Noreturn static void wrong(const struct history *h, const struct moment *began, unsigned node,
-                            const struct state *seen, const char *who)
-{
-    size_t past = began->known[node];
-    const struct state *old = &h->states[past][node];
-    while (past > 0 && !same(&h->states[past][node], seen, false))
-        past--;
-    bool was = same(&h->states[past][node], seen, false);
-    world_fail(h->world,
-               "%s, a read begun at %.6f, saw %s with flags %x, %u bytes, stamp %llx: %s%zu; known "
-               "was commit %zu (flags %x, %u bytes, stamp %llx), the newest is %zu",
-               who, (double)began->time / LOOP_SEC, node_name(node), seen->flags, seen->len,
-               (unsigned long long)seen->stamp, was ? "that was so at commit " : "that never was ",
-               past, began->known[node], old->flags, old->len, (unsigned long long)old->stamp,
-               h->count - 1);
-}
-
-void history_saw(struct history *h, const struct moment *began, unsigned node,
-                 const struct state *seen, bool exact, const char *who)
-{
-    size_t at = began->known[node];
-    while (at < h->count && !same(&h->states[at][node], seen, exact))
-        at++;
-    if (at == h->count)
-        wrong(h, began, node, seen, who);
-    if (h->known[node] < at)
-        h->known[node] = at;
-}
-
-void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
-                     const struct state *seen, const char *who)
-{
-    for (size_t at = 0; at < h->count; at++) {
-        bool fits = true;
-        for (unsigned n = 0; n < NODES && fits; n++)
-            fits = !(mask & 1u << n) ||
-                   (at >= began->known[n] && same(&h->states[at][n], &seen[n], false));
-        for (unsigned n = 0; n < NODES && fits; n++)
-            if (mask & 1u << n && h->known[n] < at)
-                h->known[n] = at;
-        if (fits)
-            return;
-    }
-    for (unsigned n = 0; n < NODES; n++)
-        if (mask & 1u << n)
-            history_saw(h, began, n, &seen[n], false, who);
-    world_fail(h->world, "%s: a page is no snapshot of any moment", who);
-}
-
-/* Whether the update may have changed what is seen of the node. */
-static bool concerns(const struct history *h, const struct update *u, unsigned node)
-{
-    struct slice key = key_slice(&h->keys[node]);
-    bool moves = u->kind == UPDATE_MOVE;
-    return slice_has_prefix(key, u->key) || slice_has_prefix(u->key, key) ||
-           (moves && (slice_has_prefix(key, u->value) || slice_has_prefix(u->value, key)));
-}
-
-void history_applied(struct history *h, const struct update *updates, size_t count, uint64_t stamp)
-{
-    size_t at = 1;
-    while (at < h->count && h->stamps[at] < stamp)
-        at++;
-    if (at == h->count)
-        world_fail(h->world, "acknowledged, but not committed: stamp %llx",
-                   (unsigned long long)stamp);
-    for (unsigned n = 1; n < NODES; n++) {
-        bool changed = memcmp(&h->states[at][n], &h->states[at - 1][n], sizeof(struct state)) != 0;
-        for (size_t i = 0; i < count && changed && h->known[n] < at; i++)
-            if (concerns(h, &updates[i], n))
-                h->known[n] = at;
-    }
 }

@@ -23,35 +23,56 @@ struct state {
     uint64_t stamp, hash;
 };
 
+/* States from..to-1, which some may have seen, and which a crash took back. State `to` is what was
+ * found then: a copy of the one before `from`. */
+struct lost {
+    size_t from, to;
+    uint64_t crashed; /* when, true time */
+    uint64_t until;   /* leases of before may run */
+    size_t known[NODES];
+};
+
 /*
  * States are numbered by the commits that made them; the state of number 0 is empty. A node is a
  * register, whose order of versions is known: that makes the check of linearizability exact. A read
  * takes effect at one commit between the last of what was known of its node when it began, and the
  * newest when it ends; and of those that fit, the earliest, which leaves most to those that follow.
+ *
+ * A crash may take back the last states, but none up to the newest of which anybody was told that
+ * it is durable. After that they are seen only by reads that began before, and in caches whose
+ * leases still run.
  */
 struct history {
     struct world *world;
-    struct engine *engine; /* the store's, while the server runs */
     struct key keys[NODES];
     struct state (*states)[NODES];
     uint64_t *stamps; /* newest stamp of each commit */
     size_t count, cap;
+    size_t durable;      /* newest that no crash may take back */
     size_t born[NODES];  /* commit that made each the directory it is, or moved one there */
     size_t known[NODES]; /* commit that readers or writers have been told of, of each node */
+    struct lost *lost;
+    size_t lost_count;
 };
 
 void history_init(struct history *h, struct world *world);
 void history_free(struct history *h);
-/* Something was applied, with this stamp: a state more, read from h->engine. */
-void history_committed(struct history *h, uint64_t stamp);
+/* Something was applied, with this stamp: a state more, as txn has it. */
+void history_committed(struct history *h, struct engine_txn *txn, uint64_t stamp);
+/* The store was opened again, with that newest stamp. crashed: when it ended without order, else 0;
+ * until: leases of before may run; next: all stamps to come are greater. Fails when what is there
+ * cannot be. */
+void history_recovered(struct history *h, struct engine *engine, uint64_t stamp, uint64_t crashed,
+                       uint64_t until, uint64_t next);
 
 /* What was known when a read began. */
 struct moment {
     uint64_t time;
+    bool cached; /* it may be served from a cache */
     size_t known[NODES];
     size_t born[NODES];
 };
-void history_begin(const struct history *h, struct moment *moment);
+void history_begin(const struct history *h, struct moment *moment, bool cached);
 
 /* What a read that began then saw; exact: including the value. Fails when it cannot have. */
 void history_saw(struct history *h, const struct moment *began, unsigned node,
@@ -59,8 +80,11 @@ void history_saw(struct history *h, const struct moment *began, unsigned node,
 /* The same for several nodes that were seen at one time: those of `mask`. */
 void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
                      const struct state *seen, const char *who);
-/* A batch with this stamp was acknowledged. */
-void history_applied(struct history *h, const struct update *updates, size_t count, uint64_t stamp);
+/* A batch given then was acknowledged, with this stamp; as durable, too? Returns its commit. */
+size_t history_applied(struct history *h, const struct moment *began, const struct update *updates,
+                       size_t count, uint64_t stamp, bool durable);
+/* What was known then was acknowledged as durable. */
+void history_synced(struct history *h, const struct moment *began);
 
 /* Number of the node, or -1. */
 int history_node(const struct history *h, struct slice key);

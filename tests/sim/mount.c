@@ -4,19 +4,21 @@
 
 #include "fs/upstream_net.h"
 #include "net/call.h"
+#include "tests/sim/host.h"
 #include "tests/sim/network.h"
 
 #define WAY_TIME (LOOP_MS / 2) /* between application and mount, at most */
 
-void mount_init(struct mount *m, struct history *history, struct process *process, bool plain,
+void mount_init(struct mount *m, struct host *host, struct process *process, bool plain,
                 size_t cache_bytes)
 {
-    *m = (struct mount){.world = history->world,
-                        .history = history,
+    *m = (struct mount){.world = host->world,
+                        .host = host,
+                        .history = &host->history,
                         .process = process,
                         .plain = plain,
                         .cache_bytes = cache_bytes,
-                        .kernel.world = history->world};
+                        .kernel.world = host->world};
 }
 
 static void on_invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
@@ -114,7 +116,7 @@ void request_reply(struct request *r, int error, uint64_t until)
     uint64_t now = loop_now(&m->process->loop);
     r->error = error;
     r->keep = !error && until > now ? until - now : 0;
-    r->first = r->keep && r->kind != REQUEST_PAGE && r->kind != REQUEST_UPDATE && !k->known;
+    r->first = r->keep && (r->kind == REQUEST_NODE || r->kind == REQUEST_VALUE) && !k->known;
     if (r->first)
         k->landing++;
     r->replied = true;
@@ -143,7 +145,7 @@ void request_begin(struct mount *m, struct request *r)
         r->next->link = &r->next;
     r->link = &m->requests;
     m->requests = r;
-    history_begin(m->history, &r->began);
+    history_begin(m->history, &r->began, !m->plain);
     r->incarnation = m->incarnation;
     r->changed_before = 0;
     if (m->born[r->node] == r->began.born[r->node])

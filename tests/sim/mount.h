@@ -7,6 +7,7 @@
 #include "tests/sim/kernel.h"
 
 struct client;
+struct host;
 struct recall;
 
 #define MOUNT_ACKED 32
@@ -19,7 +20,8 @@ struct listed {
 
 struct mount {
     struct world *world;
-    struct history *history;
+    struct host *host;
+    struct history *history; /* its */
     struct process *process;
     bool plain;
     size_t cache_bytes;
@@ -33,7 +35,8 @@ struct mount {
     struct recall *recalls;   /* waiting for the kernel to learn of nodes */
     uint64_t updates;         /* given so far */
     struct {
-        uint64_t number, stamp;
+        uint64_t number;
+        size_t commit;
     } acked[MOUNT_ACKED]; /* of them, the last that were applied */
     unsigned acked_count;
     uint64_t changed[NODES]; /* newest time of each directory that was shown */
@@ -41,7 +44,7 @@ struct mount {
     struct listed listed[NODES];
 };
 
-enum request_kind { REQUEST_NODE, REQUEST_VALUE, REQUEST_PAGE, REQUEST_UPDATE };
+enum request_kind { REQUEST_NODE, REQUEST_VALUE, REQUEST_PAGE, REQUEST_UPDATE, REQUEST_SYNC };
 
 /*
  * An application's call, and its answer. A page: children [from, to) of the node were seen, in
@@ -71,7 +74,7 @@ struct request {
     struct loop_event *event;
 };
 
-void mount_init(struct mount *m, struct history *history, struct process *process, bool plain,
+void mount_init(struct mount *m, struct host *host, struct process *process, bool plain,
                 size_t cache_bytes);
 void mount_start(struct mount *m);
 /* As kill -9, or orderly. Calls without answer end with ECP_ECANCELED. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the answers to a mount's calls must be. */
+#include "tests/sim/host.h"
 #include "tests/sim/mount.h"
 
 /* Whether the directory has been the same since the call began. */
@@ -67,18 +68,35 @@ static void check_page(struct request *r)
 }
 
 /* Updates of one session are applied in the order in which they were given. */
-static void check_order(struct request *r)
+static void check_order(struct request *r, size_t commit)
 {
     struct mount *m = r->mount;
     if (r->incarnation != m->incarnation)
         return;
     for (unsigned i = 0; i < m->acked_count && i < MOUNT_ACKED; i++)
-        if ((m->acked[i].number < r->number) != (m->acked[i].stamp < r->stamp))
+        if ((m->acked[i].number < r->number) != (m->acked[i].commit < commit))
             world_fail(m->world, "%s: updates %llu and %llu were not applied in their order",
                        m->process->name, (unsigned long long)m->acked[i].number,
                        (unsigned long long)r->number);
     m->acked[m->acked_count % MOUNT_ACKED].number = r->number;
-    m->acked[m->acked_count++ % MOUNT_ACKED].stamp = r->stamp;
+    m->acked[m->acked_count++ % MOUNT_ACKED].commit = commit;
+}
+
+static const char *request_name(const struct request *r)
+{
+    static const char *const names[] = {"node", "value", "page", "update", "sync"};
+    return names[r->kind];
+}
+
+/* Reads never fail; what changes something may, for reasons. */
+static bool may_fail(const struct request *r)
+{
+    bool changes = r->kind == REQUEST_UPDATE || r->kind == REQUEST_SYNC;
+    if (r->error == ECP_EIO)
+        return changes && host_failed(r->mount->host, r->began.time);
+    if (r->error == ECP_EPROTO || r->error == ECP_ECORRUPT || r->error == ECP_EORDER)
+        return false;
+    return changes || r->error == ECP_ECANCELED;
 }
 
 void request_check(struct request *r)
@@ -86,21 +104,21 @@ void request_check(struct request *r)
     struct mount *m = r->mount;
     world_trace(m->world, m->process,
                 "answers %s of %s begun at %.6f: %s, flags %x stamp %llx changed %llx%s",
-                r->kind == REQUEST_UPDATE ? "update"
-                : r->kind == REQUEST_PAGE ? "page"
-                                          : "node",
-                node_name(r->node), (double)r->began.time / LOOP_SEC, error_name(r->error),
-                r->seen[0].flags,
+                request_name(r), node_name(r->node), (double)r->began.time / LOOP_SEC,
+                error_name(r->error), r->seen[0].flags,
                 (unsigned long long)(r->kind == REQUEST_UPDATE ? r->stamp : r->seen[0].stamp),
                 (unsigned long long)r->changed, r->keep ? ", kept" : "");
-    if (r->error == ECP_EPROTO || r->error == ECP_ECORRUPT || r->error == ECP_EORDER ||
-        r->error == ECP_EIO || (r->error && r->error != ECP_ECANCELED && r->kind != REQUEST_UPDATE))
+    if (r->error && !may_fail(r))
         world_fail(m->world, "%s: a call ended with %s", m->process->name, error_name(r->error));
     if (r->error)
         return;
     if (r->kind == REQUEST_UPDATE) {
-        history_applied(m->history, r->updates, r->count, r->stamp);
-        check_order(r);
+        check_order(r, history_applied(m->history, &r->began, r->updates, r->count, r->stamp,
+                                       host_acknowledges_durable(m->host)));
+        return;
+    }
+    if (r->kind == REQUEST_SYNC) {
+        history_synced(m->history, &r->began);
         return;
     }
     if (r->kind == REQUEST_PAGE) {

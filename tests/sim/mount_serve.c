@@ -96,6 +96,11 @@ static void call_update_done(void *cookie, int error, const struct call_applied 
     got_update(cookie, error, error ? 0 : applied->stamp);
 }
 
+static void sync_done(void *cookie, int error)
+{
+    request_reply(cookie, error, 0);
+}
+
 /* From the child before on, but without it. */
 static struct slice level_of(const struct request *r)
 {
@@ -116,6 +121,8 @@ static void serve_plain(struct request *r)
                                   .budget = 65536};
     if (r->kind == REQUEST_UPDATE)
         call_update(client, r->updates, r->count, call_update_done, r);
+    else if (r->kind == REQUEST_SYNC)
+        call_sync(client, sync_done, r);
     else if (r->kind == REQUEST_PAGE)
         call_read(client, &args, call_pages_done, r);
     else
@@ -171,6 +178,8 @@ static void serve_cached(struct request *r)
 {
     if (r->kind == REQUEST_UPDATE)
         cache_update(r->mount->cache, r->updates, r->count, cache_update_done, r);
+    else if (r->kind == REQUEST_SYNC)
+        cache_sync(r->mount->cache, sync_done, r);
     else if (r->kind == REQUEST_PAGE)
         serve_page(r);
     else

@@ -37,6 +37,20 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_NO_RESEND] = "what was lost with a connection is not sent again",
     [MUTATION_OLD_TIME] = "a directory's time goes back",
     [MUTATION_RECLAIM] = "pages taken back for want of room are kept",
+    [MUTATION_ACK_EARLY] = "acknowledged before it is durable",
+    [MUTATION_SYNC_EARLY] = "what is only written counts as durable",
+    [MUTATION_SYNC_AGAIN] = "a failed sync is tried again",
+    [MUTATION_UNSETTLED] = "what a failed sync left is taken for durable",
+    [MUTATION_NEXT] = "a segment is not synced before the next",
+    [MUTATION_AHEAD] = "a checkpoint is ahead of the journal",
+    [MUTATION_POSITION] = "the position goes with the first transaction",
+    [MUTATION_PURGE] = "the journal is purged before the checkpoint",
+    [MUTATION_SKIP] = "recovery skips a record",
+    [MUTATION_TORN] = "recovery goes on behind a torn record",
+    [MUTATION_HALF] = "recovery takes a torn record for good",
+    [MUTATION_STAMP] = "stamps go back with the clock",
+    [MUTATION_REFUSED] = "what is refused for want of room is done",
+    [MUTATION_NO_ROOM] = "room that is there again is not found",
 };
 
 bool mutation_holds(struct conn *conn, struct buf *frames)

@@ -181,11 +181,17 @@ void process_stop(struct process *p, bool stop)
         p->held_tail = &p->held;
 }
 
+/* For the process alone time passes meanwhile. */
 void process_drain(struct process *p)
 {
+    struct world *world = p->world;
+    uint64_t now = world->now;
     process_stop(p, false);
-    for (struct loop_event *e; (e = event_next(p->world, p));) {
-        event_pull(p->world, e);
-        event_run(p->world, e);
+    for (struct loop_event *e; (e = event_next(world, p));) {
+        event_pull(world, e);
+        if (e->at > world->now)
+            world->now = e->at;
+        event_run(world, e);
     }
+    world->now = now;
 }

@@ -85,7 +85,7 @@ int main(int argc, char **argv)
         else
             return usage();
     }
-    log_set_level(verbose ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR);
+    log_set_level(verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_NONE);
     signal(SIGABRT, died);
     signal(SIGSEGV, died);
     if (one)

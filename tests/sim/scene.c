@@ -18,18 +18,13 @@ static void begin(struct scene *scene, uint64_t seed, bool verbose)
     struct world *world = world_new(seed, verbose);
     uint64_t term = 250 * LOOP_MS << world_random(world, 4);
     *scene = (struct scene){.world = world, .mount_count = 2 + (unsigned)world_random(world, 3)};
-    scene->fault_kinds = (unsigned)(world_random(world, 0) & world_random(world, 0));
-    scene->fault_kinds |= world_chance(world, 1, 4) ? (unsigned)world_random(world, 0) : 0;
-    scene->fault_gap = term / 32 + world_random(world, term / 2);
-    scene->faults_until = world->now + world_random(world, 30 * LOOP_SEC);
     host_init(&scene->host, process_new(world, "server", any_drift(world)), term);
     host_start(&scene->host);
     for (unsigned i = 0; i < scene->mount_count; i++) {
         struct mount *m = &scene->mounts[i];
         struct process *p = process_new(world, names[i], any_drift(world));
         p->way <<= world_chance(world, 1, 2) ? world_random(world, 6) : 0;
-        mount_init(m, &scene->host.history, p, world_chance(world, 1, 6),
-                   2048u << world_random(world, 4));
+        mount_init(m, &scene->host, p, world_chance(world, 1, 6), 2048u << world_random(world, 4));
         mount_start(m);
     }
     faults_begin(scene);
@@ -95,6 +90,10 @@ static uint64_t end(struct scene *scene)
         ;
     if (scene->host.up)
         world_fail(world, "the server did not end");
+    host_start(&scene->host);
+    host_shut_down(&scene->host);
+    while (world_step(world))
+        ;
     for (unsigned i = 0; i < scene->mount_count; i++)
         process_free(scene->mounts[i].process);
     process_free(scene->host.process);

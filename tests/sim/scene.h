@@ -7,7 +7,10 @@
 #include "tests/sim/mount.h"
 
 #define MOUNTS_MAX 4
-#define SICK       MOUNTS_MAX /* index of the server in scene.health */
+/* Indexes of the server, and of its disk, in scene.health. */
+#define SICK    MOUNTS_MAX
+#define DISK    (MOUNTS_MAX + 1)
+#define HEALTHS (MOUNTS_MAX + 2)
 
 /* Whether a process has been troubled, so that what it does may take long. */
 struct health {
@@ -21,9 +24,9 @@ struct scene {
     struct host host;
     struct mount mounts[MOUNTS_MAX];
     unsigned mount_count;
-    struct health health[MOUNTS_MAX + 1]; /* of mounts, then of the server */
-    unsigned fault_kinds;                 /* a bit for each that occurs in this run */
-    uint64_t fault_gap;                   /* ns between two, on average */
+    struct health health[HEALTHS]; /* of mounts, then SICK and DISK */
+    unsigned fault_kinds;          /* a bit for each that occurs in this run */
+    uint64_t fault_gap;            /* ns between two, on average */
     uint64_t faults_until;
     struct workload *workload;
 };
@@ -32,8 +35,10 @@ struct scene {
 
 /* Faults happen from now on, until scene->faults_until; each ends by itself. */
 void faults_begin(struct scene *scene);
-/* Whether the mount and the server have been well since then. */
+/* Whether the mount and the server have been well since then; the disk may have been full. */
 bool scene_well(const struct scene *scene, unsigned mount, uint64_t since);
+/* Whether so has been the disk. */
+bool scene_disk_well(const struct scene *scene, uint64_t since);
 /* Faults that began so far, of all mounts. */
 unsigned scene_faults(const struct scene *scene);
 /* Whether no fault goes on and all processes are up. */

@@ -27,6 +27,7 @@ struct workload {
     unsigned limit, begun, count;
     uint64_t pause;                   /* between two operations of a thread, at most */
     unsigned updates;                 /* in a hundred operations */
+    unsigned shorter;                 /* of so many values one is long */
     unsigned unconditional;           /* of so many updates one has a condition */
     uint8_t favourite;                /* kind of update */
     unsigned hot[HOT_MAX], hot_count; /* nodes that most operations are about, if any */
@@ -61,7 +62,7 @@ static void set_value(struct thread *t, struct update *u, unsigned i)
     char *text = t->values[i];
     int n = snprintf(text, sizeof(t->values[i]), "m%u.%u.%u", t->mount, t->w->begun, i);
     size_t len = (size_t)n;
-    if (draw(t, 6) == 0) {
+    if (draw(t, t->w->shorter) == 0) {
         memset(text + len, 'x', LONG_VALUE - len);
         len = LONG_VALUE;
     }
@@ -97,10 +98,20 @@ static void make_update(struct thread *t, unsigned i)
         set_value(t, u, i);
 }
 
+/* When there is room again, updates succeed again, by themselves. */
+static void check_room(struct thread *t)
+{
+    struct scene *scene = t->w->scene;
+    if (t->r.error == ECP_ENOSPC && scene_well(scene, t->mount, t->began) &&
+        scene_disk_well(scene, t->began))
+        world_fail(scene->world, "%s: an update is refused though there is room",
+                   scene->mounts[t->mount].process->name);
+}
+
 /*
- * No update is held for longer than leases run, unless its mount or the server was in trouble. Each
- * fault of another mount may let one more lease run out. Updates of the same nodes wait for each
- * other, and so for messages of each.
+ * No call is held while the disk is full. No update is held for longer than leases run, unless its
+ * mount or the server was in trouble. Each fault of another mount may let one more lease run out.
+ * Updates of the same nodes wait for each other, and so for messages of each.
  */
 static void check_time(struct thread *t)
 {
@@ -111,7 +122,7 @@ static void check_time(struct thread *t)
     for (unsigned i = 0; i < scene->mount_count; i++)
         bound += CHAIN * scene->mounts[i].process->way;
     if (took > bound && scene_well(scene, t->mount, t->began))
-        world_fail(scene->world, "%s: an update took %.3f s, though nothing was wrong with it",
+        world_fail(scene->world, "%s: a call took %.3f s, though nothing was wrong with it",
                    scene->mounts[t->mount].process->name, (double)took / LOOP_SEC);
 }
 
@@ -136,6 +147,8 @@ static void begin(struct thread *t)
         t->r.kind = REQUEST_PAGE;
         t->r.node = (unsigned)draw(t, NODE_FIRST + SPREAD);
         t->r.from = draw(t, 3) ? 0 : (unsigned)draw(t, history_children(t->r.node, &first));
+    } else if (draw(t, 4) == 0) {
+        t->r.kind = REQUEST_SYNC;
     } else if (draw(t, 3) == 0) {
         t->r.kind = REQUEST_VALUE;
     }
@@ -164,22 +177,24 @@ static void done(void *cookie)
         request_begin(&scene->mounts[t->mount], &t->r);
         return;
     }
-    if (t->r.kind == REQUEST_UPDATE && !t->r.error)
+    if (!t->r.error)
         check_time(t);
+    check_room(t);
     t->busy = false;
     world_after(scene->world, draw(t, 4) ? draw(t, t->w->pause) : 0, next, t);
 }
 
 struct workload *workload_new(struct scene *scene, unsigned threads, unsigned operations)
 {
-    static const unsigned shares[] = {10, 30, 60};
+    static const unsigned shares[] = {10, 30, 60, 90}, shorter[] = {12, 6, 2};
     unsigned count = threads * scene->mount_count;
     struct workload *w = xcalloc(1, sizeof(*w) + count * sizeof(w->threads[0]));
     w->scene = scene;
     w->limit = operations;
     w->count = count;
     w->pause = LOOP_MS << world_random(scene->world, 9);
-    w->updates = shares[world_random(scene->world, 3)];
+    w->updates = shares[world_random(scene->world, 4)];
+    w->shorter = shorter[world_random(scene->world, 3)];
     w->favourite = kinds[world_random(scene->world, sizeof(kinds))];
     w->unconditional = 1u << world_random(scene->world, 4);
     w->hot_count = (unsigned)world_random(scene->world, HOT_MAX + 1);

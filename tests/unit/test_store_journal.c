@@ -305,6 +305,43 @@ static void failing(bool sync)
     tear_down(&w);
 }
 
+/*
+ * What a failed sync left in memory is found after a start; then it must be on disk, too. Values
+ * are of a size that lets some of the syncs be of a segment's end.
+ */
+static void found_after_failed_sync(unsigned before, unsigned nth)
+{
+    static char text[700];
+    struct world w;
+    char found[2] = "";
+    memset(text, 'x', sizeof(text));
+    set_up(&w);
+    cr_assert_eq(open_store(&w), 0);
+    for (unsigned n = 1; n <= before; n++)
+        cr_assert_eq(change(&w, UPDATE_SET, n, slice_of(text, sizeof(text))), 0);
+    disk_fail_sync(w.disk, nth, ECP_EIO);
+    for (unsigned n = 0; n < nth; n++)
+        change(&w, UPDATE_SET, 50, slice_str("f"));
+    disk_fail_sync(w.disk, 0, 0);
+    close_store(&w);
+    cr_assert_eq(open_store(&w), 0, "%s", w.why);
+    strcpy(found, value_of(&w, 50));
+    cr_assert_eq(change(&w, UPDATE_SET, 60, slice_str("later")), 0);
+    disk_power_off(w.disk, 0);
+    close_store(&w);
+    disk_power_on(w.disk);
+    cr_assert_eq(open_store(&w), 0, "%s", w.why);
+    cr_assert_str_eq(value_of(&w, 50), found);
+    tear_down(&w);
+}
+
+Test(journal, what_was_found_after_a_failed_sync_stays)
+{
+    for (unsigned before = 0; before < 24; before++)
+        for (unsigned nth = 1; nth < 4; nth++)
+            found_after_failed_sync(before, nth);
+}
+
 Test(journal, a_failed_sync_is_final)
 {
     failing(true);
