@@ -41,6 +41,7 @@ enum mutation {
     MUTATION_SKIP,        /* recovery skips a record */
     MUTATION_TORN,        /* recovery goes on behind a torn record */
     MUTATION_HALF,        /* and takes a torn one for good */
+    MUTATION_UNPROVEN,    /* it replays into the base what is not yet known to be on disk */
     MUTATION_STAMP,       /* stamps after a start are the clock's */
     MUTATION_REFUSED,     /* what is refused for want of room is done all the same */
     MUTATION_NO_ROOM,     /* and so is all that follows, when there is room again */

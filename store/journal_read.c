@@ -275,7 +275,10 @@ static uint64_t first_offset(const struct journal_read *r, uint64_t segment)
     return segment == r->from.segment ? r->from.offset : JOURNAL_SEGMENT_HEAD;
 }
 
-/* Writes what lies before `end` again, and the mark that ends the segment. */
+/*
+ * Writes what lies before `end` again, and the mark that ends the segment; what is behind it goes
+ * then, so that a full disk has the room.
+ */
 static int rewrite(const struct journal_read *r, struct io_file *file, struct journal_position end,
                    bool mark)
 {
@@ -285,14 +288,14 @@ static int rewrite(const struct journal_read *r, struct io_file *file, struct jo
     buf_reserve(&bytes, end.offset - from);
     bytes.len = end.offset - from;
     int error = ops->read(r->io, file, from, bytes.data, bytes.len);
-    if (error == 0 && mark) {
+    if (error == 0 && mark)
         journal_record_put(&bytes, r->id, end, &(struct journal_record){0});
-        error = ops->truncate(r->io, file, end.offset);
-    }
     if (error == 0)
         error = ops->write(r->io, file, from, buf_slice(&bytes));
     if (error == 0)
         error = ops->sync(r->io, file);
+    if (error == 0 && mark)
+        error = ops->truncate(r->io, file, from + bytes.len);
     buf_free(&bytes);
     return error;
 }

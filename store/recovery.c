@@ -138,6 +138,10 @@ static int replay_record(void *cookie, const struct journal_record *record,
     return s->overlay->active->arena.bytes < s->options.overlay_bytes ? 0 : relieve(s, position);
 }
 
+/*
+ * First the end is found, and is made to be on disk: more than memory holds goes into the base
+ * while it is replayed, and the base must never have what the journal may lose.
+ */
 static int replay(struct store *s, char **why)
 {
     struct replay r = {.store = s};
@@ -146,10 +150,16 @@ static int replay(struct store *s, char **why)
                                 .id = s->facts.id,
                                 .from = s->facts.position,
                                 .may_lack = s->facts.clean,
-                                .record = replay_record,
+                                .record = MUTATION(MUTATION_UNPROVEN) ? replay_record : NULL,
                                 .cookie = &r};
     uint64_t start = loop_now(s->loop);
     int error = journal_read(&read, why);
+    if (error == 0)
+        error = journal_repair(&read, why);
+    struct journal_read again = read;
+    again.record = replay_record;
+    if (error == 0 && read.records && !read.record)
+        error = journal_read(&again, why);
     if (error)
         return error;
     if (r.records || read.torn)
@@ -163,7 +173,7 @@ static int replay(struct store *s, char **why)
                     s->directory, read.end.segment, read.end.offset);
     s->first_segment = read.end.segment + (read.segments ? 1 : 0);
     s->oldest = read.first_segment ? read.first_segment : s->first_segment;
-    return journal_repair(&read, why);
+    return 0;
 }
 
 /* ---- Opening ---- */

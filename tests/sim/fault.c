@@ -260,7 +260,7 @@ static void next(void *cookie)
     world_after(scene->world, 1 + world_random(scene->world, 2 * scene->fault_gap), next, scene);
 }
 
-/* Any; or, in some runs, the disk's alone, one after the other. */
+/* Any; or the disk's alone, one after the other. */
 static void draw_kinds(struct scene *scene)
 {
     struct world *world = scene->world;
@@ -269,7 +269,7 @@ static void draw_kinds(struct scene *scene)
     scene->fault_kinds |= world_chance(world, 1, 4) ? (unsigned)world_random(world, 0) : 0;
     scene->fault_gap = term / 32 + world_random(world, term / 2);
     scene->faults_until = world->now + world_random(world, 30 * LOOP_SEC);
-    if (world_chance(world, 1, 4)) {
+    if (scene->of_disk) {
         scene->fault_kinds =
             DISK_FAULTS & (unsigned)(world_random(world, 0) | world_random(world, 0));
         scene->fault_gap /= 8;

@@ -21,7 +21,7 @@ static int gate(void *cookie)
 }
 
 /* Small, so that segments end, checkpoints are in pieces, and memory and journal fill up. */
-static void draw_options(struct host *host)
+static void draw_options(struct host *host, bool tiny)
 {
     static const uint64_t overlays[] = {1, 6000, 40000, 0};
     struct world *w = host->world;
@@ -34,8 +34,10 @@ static void draw_options(struct host *host)
         .segment_bytes = (1u << 16) + (2048u << world_random(w, 6)),
         .journal_bytes = world_chance(w, 1, 2) ? 4096u << world_random(w, 5) : 0,
         .overlay_bytes = overlays[world_random(w, 4)],
-        .piece_records = 1 + (uint32_t)world_random(w, 5),
+        .piece_records = 1u << world_random(w, 4) / 2,
         .checkpoint_after = world_chance(w, 3, 4) ? LOOP_MS << world_random(w, 12) : 0};
+    if (tiny)
+        host->options.overlay_bytes = host->options.piece_records = 1;
 }
 
 bool host_acknowledges_durable(const struct host *host)
@@ -188,8 +190,8 @@ static uint64_t newest_stamp(struct host *host)
 static void open_store(struct host *host)
 {
     struct world *world = host->world;
-    if (world_chance(world, 1, 8))
-        disk_power_off(host->disk, 1 + (unsigned)world_random(world, 12));
+    if (world_chance(world, 1, 3))
+        disk_power_off(host->disk, 1 + (unsigned)world_random(world, 2u << world_random(world, 4)));
     for (;;) {
         char *why = NULL;
         int error =
@@ -200,7 +202,7 @@ static void open_store(struct host *host)
             world_fail(world, "the store does not open: %s", why ? why : error_name(error));
         world_trace(world, host->process, "crashes while it starts");
         free(why);
-        go_on(host, world_chance(world, 1, 2));
+        go_on(host, world_chance(world, 2, 3));
     }
     disk_stay_on(host->disk);
     history_recovered(&host->history, host->store->engine, newest_stamp(host), host->crashed,
@@ -218,7 +220,7 @@ void host_start(struct host *host)
     /* An empty database has no stamp yet that would keep times from going back with the clock. */
     p->wall_offset = host->history.count > 1 ? world_random(host->world, WALL_JUMP) : 0;
     host->ending = false;
-    if (world_chance(host->world, 1, 4))
+    if (world_chance(host->world, 1, 6))
         disk_power_on(host->disk); /* the power had failed */
     open_store(host);
     host->up = true;
@@ -273,7 +275,7 @@ void host_crash(struct host *host, bool power)
 static void crash_now(void *cookie)
 {
     struct host *host = cookie;
-    host_crash(host, world_chance(host->world, 2, 3));
+    host_crash(host, world_chance(host->world, 1, 2));
 }
 
 /* Before anything comes of the change. */
@@ -305,14 +307,14 @@ void host_shut_down(struct host *host)
     server_shutdown(host->server, shut_down_done, host);
 }
 
-void host_init(struct host *host, struct process *process, uint64_t term)
+void host_init(struct host *host, struct process *process, uint64_t term, bool tiny)
 {
     struct world *world = process->world;
     *host = (struct host){
         .world = world, .process = process, .engine = engine_mem_new(1u << 24), .term = term};
     host->disk = disk_new(world_random(world, 0));
     disk_when_off(host->disk, disk_went_off, host);
-    draw_options(host);
+    draw_options(host, tiny);
     history_init(&host->history, world);
     engine_mem_keep(host->engine);
     engine_mem_gate(host->engine, gate, host);

@@ -39,7 +39,8 @@ struct host {
     struct store *store;
 };
 
-void host_init(struct host *host, struct process *process, uint64_t term);
+/* tiny: memory holds next to nothing, and checkpoints are in the smallest pieces. */
+void host_init(struct host *host, struct process *process, uint64_t term, bool tiny);
 void host_start(struct host *host);
 /* As kill -9; or as when the power fails. */
 void host_crash(struct host *host, bool power);

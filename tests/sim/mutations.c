@@ -48,6 +48,7 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_SKIP] = "recovery skips a record",
     [MUTATION_TORN] = "recovery goes on behind a torn record",
     [MUTATION_HALF] = "recovery takes a torn record for good",
+    [MUTATION_UNPROVEN] = "replayed into the base before it is on disk",
     [MUTATION_STAMP] = "stamps go back with the clock",
     [MUTATION_REFUSED] = "what is refused for want of room is done",
     [MUTATION_NO_ROOM] = "room that is there again is not found",

@@ -17,8 +17,11 @@ static void begin(struct scene *scene, uint64_t seed, bool verbose)
 {
     struct world *world = world_new(seed, verbose);
     uint64_t term = 250 * LOOP_MS << world_random(world, 4);
-    *scene = (struct scene){.world = world, .mount_count = 2 + (unsigned)world_random(world, 3)};
-    host_init(&scene->host, process_new(world, "server", any_drift(world)), term);
+    *scene = (struct scene){.world = world,
+                            .mount_count = 2 + (unsigned)world_random(world, 3),
+                            .of_disk = world_chance(world, 1, 3)};
+    host_init(&scene->host, process_new(world, "server", any_drift(world)), term,
+              scene->of_disk && world_chance(world, 1, 2));
     host_start(&scene->host);
     for (unsigned i = 0; i < scene->mount_count; i++) {
         struct mount *m = &scene->mounts[i];

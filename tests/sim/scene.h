@@ -25,8 +25,9 @@ struct scene {
     struct mount mounts[MOUNTS_MAX];
     unsigned mount_count;
     struct health health[HEALTHS]; /* of mounts, then SICK and DISK */
-    unsigned fault_kinds;          /* a bit for each that occurs in this run */
-    uint64_t fault_gap;            /* ns between two, on average */
+    bool of_disk;         /* the run is about the disk: many updates, and no other faults */
+    unsigned fault_kinds; /* a bit for each that occurs in this run */
+    uint64_t fault_gap;   /* ns between two, on average */
     uint64_t faults_until;
     struct workload *workload;
 };

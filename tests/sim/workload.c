@@ -186,14 +186,14 @@ static void done(void *cookie)
 
 struct workload *workload_new(struct scene *scene, unsigned threads, unsigned operations)
 {
-    static const unsigned shares[] = {10, 30, 60, 90}, shorter[] = {12, 6, 2};
+    static const unsigned shares[] = {10, 30, 60}, shorter[] = {12, 6, 2};
     unsigned count = threads * scene->mount_count;
     struct workload *w = xcalloc(1, sizeof(*w) + count * sizeof(w->threads[0]));
     w->scene = scene;
     w->limit = operations;
     w->count = count;
-    w->pause = LOOP_MS << world_random(scene->world, 9);
-    w->updates = shares[world_random(scene->world, 4)];
+    w->pause = LOOP_MS << world_random(scene->world, scene->of_disk ? 5 : 9);
+    w->updates = scene->of_disk ? 90 : shares[world_random(scene->world, 3)];
     w->shorter = shorter[world_random(scene->world, 3)];
     w->favourite = kinds[world_random(scene->world, sizeof(kinds))];
     w->unconditional = 1u << world_random(scene->world, 4);
