@@ -29,8 +29,9 @@ granted() { messages >"$dir/messages" && grep -qx LOCKED "$dir/messages"; }
 until_granted() { sed '/^LOCKED$/q' "$dir/messages" | grep -vx UNLOCKED | xargs; }
 
 # One holds it, another waits: from unlock to lock.
-flock "$mnt/a/G/n" sh -c "read line <'$dir/go'" &
+flock -F "$mnt/a/G/n" sh -c "read line <'$dir/go'" &
 holder=$!
+pids+=($holder)
 held() { ! flock -n "$mnt/b/G/n" true; }
 wait_until 20 held || fail "not locked"
 flock "$mnt/b/G/n" true &
