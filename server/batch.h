@@ -41,9 +41,8 @@ struct batch {
     bool again;                         /* BLOCKED no more: to be planned anew */
     uint64_t id, sequence;
     size_t bytes; /* counted in the session's update_bytes */
-    void *payload;
-    struct update *updates; /* slices point into payload */
     uint32_t count;
+    struct update updates[]; /* slices point into what comes behind them */
 };
 
 /* A store, and what the namespaces on it share. */

@@ -18,19 +18,16 @@ static struct slice flight_last(const struct lease_flight *f)
  * descendants. */
 static int flight_compare(const struct lease_flight *a, const struct lease_flight *b)
 {
-    uint64_t ra = a->recall ? a->recall->order : 0, rb = b->recall ? b->recall->order : 0;
     int c = slice_compare(flight_parent(a), flight_parent(b));
 
-    if (c == 0)
-        c = slice_compare(flight_last(a), flight_last(b));
-    return c ? c : (ra > rb) - (ra < rb);
+    return c ? c : slice_compare(flight_last(a), flight_last(b));
 }
 
 RB_GENERATE_INTERNAL(lease_flights, lease_flight, tree, flight_compare, LEASE_TREE)
 
 static struct lease_flight *next_of(struct lease_flight *f)
 {
-    return lease_flights_RB_NEXT(f);
+    return f->next->first ? lease_flights_RB_NEXT(f->next) : f->next;
 }
 
 /* The first at or after a key. */
@@ -61,33 +58,52 @@ static struct lease_flight *find_below(struct lease_table *t, struct slice paren
 void lease_flight_add(struct lease_recall *recall, const struct store_touch *touch)
 {
     struct lease_table *t = recall->table;
-    struct lease_flight *f = &recall->flights[recall->count], *same;
+    struct lease_flight *f = &recall->flights[recall->count], *first, *same;
 
     *f = (struct lease_flight){.recall = recall,
                                .key = touch->key,
                                .parent_len = (uint16_t)key_parent(touch->key).len,
                                .subtree = touch->subtree,
                                .shared = touch->shared};
-    same = lease_flights_RB_INSERT(&t->flights, f);
-    if (!same) {
-        recall->count++;
-        t->stats.touches++;
-        t->subtrees += f->subtree;
+    first = lease_flights_RB_INSERT(&t->flights, f);
+    same = first ? first->prev : NULL;
+    if (same && same->recall == recall) {
+        t->subtrees += f->subtree && !same->subtree;
+        same->subtree |= f->subtree;
+        same->shared &= f->shared;
         return;
     }
-    t->subtrees += f->subtree && !same->subtree;
-    same->subtree |= f->subtree;
-    same->shared &= f->shared;
+    f->first = !first;
+    f->next = first ? first : f;
+    f->prev = first ? first->prev : f;
+    f->prev->next = f->next->prev = f;
+    recall->count++;
+    t->stats.touches++;
+    t->subtrees += f->subtree;
+}
+
+static void flight_remove(struct lease_table *t, struct lease_flight *f)
+{
+    struct lease_flight *next = f->next;
+
+    t->subtrees -= f->subtree;
+    f->prev->next = next;
+    next->prev = f->prev;
+    if (!f->first)
+        return;
+    lease_flights_RB_REMOVE(&t->flights, f);
+    if (next == f)
+        return;
+    next->first = true;
+    lease_flights_RB_INSERT(&t->flights, next);
 }
 
 void lease_flight_remove(struct lease_recall *recall)
 {
     struct lease_table *t = recall->table;
 
-    for (size_t i = 0; i < recall->count; i++) {
-        t->subtrees -= recall->flights[i].subtree;
-        lease_flights_RB_REMOVE(&t->flights, &recall->flights[i]);
-    }
+    for (size_t i = 0; i < recall->count; i++)
+        flight_remove(t, &recall->flights[i]);
     t->stats.touches -= recall->count;
     recall->count = 0;
 }

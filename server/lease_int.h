@@ -45,13 +45,15 @@ static inline struct slice lease_page_last(const struct lease_page *p)
     return slice_of(p->bytes + p->parent_len + p->first_len, p->last_len);
 }
 
-/* A touch in flight. Ordered by parent, last level and recall. */
+/* A touch in flight. Ordered by parent and last level. Those of one key are a ring in the order of
+ * their recalls, of which the first is in the tree. */
 struct lease_flight {
     RB_ENTRY(lease_flight) tree;
-    struct lease_recall *recall; /* NULL in what is only compared with */
+    struct lease_flight *next, *prev;
+    struct lease_recall *recall;
     struct slice key;
     uint16_t parent_len;
-    bool subtree, shared;
+    bool first, subtree, shared;
 };
 RB_HEAD(lease_flights, lease_flight);
 
@@ -94,7 +96,6 @@ struct lease_recall {
     struct lease_table *table;
     LIST_ENTRY(lease_recall) list;
     struct lease_holder *own;
-    uint64_t order;
     uint64_t began;
     bool coarse;
     bool waited;

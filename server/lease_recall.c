@@ -150,9 +150,12 @@ static void collect(struct lease_recall *recall)
 {
     struct lease_table *t = recall->table;
     struct lease_holder *own = recall->own;
-    struct collect c = {.recall = recall, .now = loop_now(t->loop)};
+    struct collect c = {.recall = recall};
     struct lease_notice *n;
 
+    if (!t->holding && !t->former)
+        return;
+    recall->began = c.now = loop_now(t->loop);
     c.most = t->holding - (own && own->page_count > 0);
     for (size_t i = 0; i < recall->count && c.most; i++) {
         c.flight = &recall->flights[i];
@@ -175,8 +178,6 @@ struct lease_recall *lease_recall(struct lease_table *t, struct lease_holder *ow
 
     *recall = (struct lease_recall){.table = t,
                                     .own = own,
-                                    .order = ++t->last_order,
-                                    .began = loop_now(t->loop),
                                     .coarse = coarse,
                                     .cookie = cookie};
     LIST_INSERT_HEAD(&t->recalls, recall, list);

@@ -77,7 +77,8 @@ static void coarse_add(struct coarse *c, struct slice key)
 
 static void coarse_touches(struct coarse *c, const struct batch *b)
 {
-    *c = (struct coarse){0};
+    c->count = 0;
+    c->all = false;
     for (uint32_t i = 0; i < b->count && !c->all; i++) {
         const struct update *u = &b->updates[i];
 

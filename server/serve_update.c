@@ -5,12 +5,24 @@
 
 void batch_free(struct batch *b)
 {
-    free(b->updates);
-    free(b->payload);
     free(b);
 }
 
-/* Decodes the batch out of b->payload; *index gets the update at fault. */
+/* With room for the updates, and the payload behind them. */
+static struct batch *batch_new(const struct frame *frame, struct msg_update *m)
+{
+    size_t updates = m->count * sizeof(struct update), len = frame->payload.len;
+    struct batch *b = xmalloc(sizeof(*b) + updates + len);
+    void *payload = (uint8_t *)b->updates + updates;
+
+    *b = (struct batch){
+        .id = frame->id, .sequence = m->sequence, .count = m->count, .bytes = updates + len};
+    memcpy(payload, frame->payload.data, len);
+    msg_get_update(slice_of(payload, len), m);
+    return b;
+}
+
+/* Decodes the batch; *index gets the update at fault. */
 static int update_decode(struct batch *b, struct msg_update *m, uint32_t *index)
 {
     int error;
@@ -39,14 +51,7 @@ int serve_update(struct session *session, const struct frame *frame)
     if (m.sequence != session->last_sequence + 1)
         return ECP_EORDER;
     session->last_sequence = m.sequence;
-    b = xcalloc(1, sizeof(*b));
-    b->id = frame->id;
-    b->sequence = m.sequence;
-    b->count = m.count;
-    b->payload = xmemdup(frame->payload.data, frame->payload.len);
-    b->updates = xcalloc(m.count, sizeof(*b->updates));
-    b->bytes = frame->payload.len + m.count * sizeof(*b->updates);
-    msg_get_update(slice_of(b->payload, frame->payload.len), &m);
+    b = batch_new(frame, &m);
     error = update_decode(b, &m, &index);
     if (error) {
         batch_free(b);
