@@ -2,11 +2,14 @@
 /* Growable byte buffer, little-endian writers and readers, and allocation that cannot fail. */
 #include "base/buf.h"
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 void *xmalloc(size_t size)
 {
@@ -122,13 +125,14 @@ void buf_consume(struct buf *b, size_t n)
         memmove(b->data, b->data + n, b->len);
 }
 
-static void store_le(uint8_t *at, uint64_t v, size_t size)
+/* Inlined, so that each size is one instruction. */
+static ALWAYS_INLINE void store_le(uint8_t *at, uint64_t v, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        at[i] = (uint8_t)(v >> (8 * i));
+    v = htole64(v);
+    memcpy(at, &v, size);
 }
 
-static void put_le(struct buf *b, uint64_t v, size_t size)
+static ALWAYS_INLINE void put_le(struct buf *b, uint64_t v, size_t size)
 {
     buf_reserve(b, size);
     store_le(b->data + b->len, v, size);
@@ -196,13 +200,16 @@ struct slice get_bytes(struct reader *r, size_t len)
     return s;
 }
 
-static uint64_t get_le(struct reader *r, size_t size)
+static ALWAYS_INLINE uint64_t get_le(struct reader *r, size_t size)
 {
-    struct slice s = get_bytes(r, size);
     uint64_t v = 0;
-    for (size_t i = 0; i < s.len; i++)
-        v |= (uint64_t)s.data[i] << (8 * i);
-    return v;
+    if (r->bad || size > (size_t)(r->end - r->at)) {
+        r->bad = true;
+        return 0;
+    }
+    memcpy(&v, r->at, size);
+    r->at += size;
+    return le64toh(v);
 }
 
 uint8_t get_u8(struct reader *r)
