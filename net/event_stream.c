@@ -30,8 +30,10 @@ struct event_stream {
     void *cookie;
     size_t want;
     struct loop_event *again; /* buffered bytes are to be presented */
-    struct loop_event *turn;  /* one write of this turn went out at once: the others wait in out */
-    struct buf out;
+    struct loop_event *turn;  /* ends a turn that has seen a write */
+    struct buf out;           /* of this turn, still here */
+    unsigned writes;          /* in this turn */
+    bool many;                /* the last turn with a write had several */
     char *reason;
     int inside;
     bool paused;
@@ -191,6 +193,8 @@ static void turn_ended(void *cookie)
     struct event_stream *s = cookie;
 
     s->turn = NULL;
+    s->many = s->writes > 1;
+    s->writes = 0;
     if (s->out.len == 0 || s->reason || s->closed)
         return;
     send_now(s, buf_slice(&s->out));
@@ -202,15 +206,15 @@ static void turn_ended(void *cookie)
     }
 }
 
-/* The first write of a turn leaves at once, so that a lone answer is quick; those that follow it
- * leave together. */
+/* The first write of a turn leaves at once, so that a lone answer is quick, unless the last turn
+ * makes it likely that others follow; all others of a turn leave together. */
 static void real_write(struct stream *base, struct slice bytes)
 {
     struct event_stream *s = stream_of(base);
 
     if (s->closed || s->reason || bytes.len == 0)
         return;
-    if (s->turn || !s->events) {
+    if (s->writes++ || s->many || !s->events) {
         buf_append_slice(&s->out, bytes);
     } else {
         send_now(s, bytes);

@@ -31,6 +31,7 @@ struct apply {
     const struct engine_ops *ops;
     struct engine_txn *txn;
     struct engine_cursor *cursor; /* NULL: not open */
+    uint64_t now;                 /* wall clock, as the turn began */
     uint64_t stamp;               /* of the batch */
     struct changes *changes;
     struct known *known;

@@ -260,11 +260,10 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
     size_t changes = s->changes.count;
     bool removes = only_removes(b);
     bool before = s->overlay->frozen || !layer_empty(s->overlay->active);
-    uint64_t wall = loop_wall(s->loop);
     buf_clear(&b->values);
     buf_clear(&s->log);
     a->values = &b->values;
-    a->stamp = wall > s->last_stamp ? wall : s->last_stamp + 1;
+    a->stamp = a->now > s->last_stamp ? a->now : s->last_stamp + 1;
     b->failed = 0;
     int error = run_updates(a, b, h);
     if (error == 0 && s->log.len > LOG_MAX)
@@ -347,7 +346,10 @@ static struct batch *fail_all(struct store *s)
 
 static struct batch *apply_some(struct store *s)
 {
-    struct apply a = {.ops = s->engine->ops, .changes = &s->changes, .known = s->known};
+    struct apply a = {.now = loop_wall(s->loop),
+                      .ops = s->engine->ops,
+                      .changes = &s->changes,
+                      .known = s->known};
     int error = a.ops->write_begin(s->engine, &a.txn);
     if (error) {
         s->failed = error;
