@@ -186,7 +186,9 @@ static struct call_lock_args args_of(const struct lock_ask *ask, const struct ca
     struct lock_hold *hold = lock_hold_get(ask->locks, ask->in, ask->owner, ask->handle,
                                            key_slice(&ask->name), ask->pid);
 
-    return (struct call_lock_args){.who = {.owner = ask->owner, .text = buf_slice(&hold->text)},
+    return (struct call_lock_args){.who = {.owner = ask->owner,
+                                           .process = hold->process,
+                                           .text = buf_slice(&hold->text)},
                                    .items = item,
                                    .count = 1,
                                    .wait = ask->wait,

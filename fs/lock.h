@@ -23,8 +23,9 @@ struct lock_hold {
     struct key name; /* as it was locked; the inode may have been renamed since */
     int mode;        /* LOCK_NONE: nothing; of ranges the last */
     bool lost;       /* the handle answers EIO until it is closed */
-    pid_t pid;
-    struct buf text; /* of that process, for listings */
+    pid_t pid, parent;
+    struct buf text;  /* of that process, for listings */
+    uint64_t process; /* whose owners wait together */
 };
 RB_HEAD(lock_holds, lock_hold);
 
@@ -64,6 +65,19 @@ void locks_lost(void *cookie, uint64_t owner, bool all, struct slice name);
  * is left to be sent. */
 void locks_send_written(struct fs *fs, loop_fn *done, void *cookie);
 RB_PROTOTYPE(lock_holds, lock_hold, tree, )
+
+/* ---- lock_process.c ---- */
+struct lock_process_info {
+    char command[64];
+    pid_t parent;
+};
+/* "?" and 0 when it is gone, or of another pid namespace. */
+void lock_process_read(pid_t pid, struct lock_process_info *info);
+/*
+ * The number under which the server knows what waits when this process, or thread, waits: its own,
+ * or that of a holder that waits for it to end.
+ */
+uint64_t lock_process_of(struct locks *locks, pid_t pid);
 
 /* ---- lock_test.c ---- */
 /* F_GETLK; replies. who.owner's own locks do not count. */

@@ -3,7 +3,6 @@
 #include "fs/lock.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "base/log.h"
 
@@ -28,21 +27,18 @@ struct lock_hold *lock_hold_find(struct locks *l, const struct inode *in, uint64
     return RB_FIND(lock_holds, &l->holds, &key);
 }
 
-/* "host pid command". Not the arguments: reading them can wait for the process's own faults. */
+/* "host pid command". The process that it waits with stays: the server keeps what it is told first. */
 static void describe(struct locks *l, struct lock_hold *hold, pid_t pid)
 {
-    char path[32], command[64] = "";
-    FILE *f;
+    struct lock_process_info info;
 
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    f = fopen(path, "re");
-    if (f && fgets(command, sizeof(command), f))
-        command[strcspn(command, "\n")] = '\0';
-    if (f)
-        fclose(f);
+    lock_process_read(pid, &info);
     buf_clear(&hold->text);
-    buf_printf(&hold->text, "%s %d %s", l->host, (int)pid, *command ? command : "?");
+    buf_printf(&hold->text, "%s %d %s", l->host, (int)pid, info.command);
     hold->pid = pid;
+    hold->parent = info.parent;
+    if (!hold->process)
+        hold->process = lock_process_of(l, pid);
 }
 
 struct lock_hold *lock_hold_get(struct locks *l, struct inode *in, uint64_t owner, uint64_t handle,

@@ -112,6 +112,7 @@ static struct lock_call *call_new(struct lock_client *c, const struct call_lock_
     call->len = len;
     if (len)
         memcpy(call->name, item->name.data, len);
+    call->process = args->who.process;
     buf_append_slice(&call->text, args->who.text);
     return call;
 }

@@ -45,6 +45,7 @@ struct lock_call {
     uint64_t stamp;
     call_lock_fn *done;
     void *cookie;
+    uint64_t process;
     struct buf text;
     size_t len;
     uint8_t name[]; /* when keepable */

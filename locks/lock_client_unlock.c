@@ -6,7 +6,8 @@
 
 static struct call_lock_who who_of(const struct lock_call *call)
 {
-    return (struct call_lock_who){.owner = call->owner->id, .text = buf_slice(&call->text)};
+    return (struct call_lock_who){
+        .owner = call->owner->id, .process = call->process, .text = buf_slice(&call->text)};
 }
 
 struct unlocked {

@@ -4,9 +4,11 @@
 
 struct walk {
     struct lock_table *table;
-    const struct lock_group *own; /* of the request that asks */
-    struct lock_wait *item;       /* being looked at */
-    struct lock_request *first;   /* to be visited; a stack */
+    const struct lock_group *own;       /* of the request that asks */
+    const struct lock_process *process; /* its; or NULL: processes do not count */
+    bool processes;
+    struct lock_wait *item;     /* being looked at */
+    struct lock_request *first; /* to be visited; a stack */
     bool found;
 };
 
@@ -39,16 +41,30 @@ bool lock_entry_used(const struct lock_entry *held, const struct lock_wait *item
     return false;
 }
 
+static void visit_process(struct walk *w, const struct lock_process *process)
+{
+    struct lock_owner *o;
+    struct lock_request *r;
+
+    w->found |= process == w->process;
+    LIST_FOREACH (o, &process->owners, of_process)
+        LIST_FOREACH (r, &o->requests, of_owner)
+            visit_later(w, r);
+}
+
 static bool visit_holder(void *cookie, struct lock_entry *entry)
 {
     struct walk *w = cookie;
     struct lock_group *group = entry->owner->group;
+    struct lock_process *process = w->processes ? entry->owner->process : NULL;
     struct lock_owner *o;
     struct lock_request *r;
 
-    if (!group->waiting || !lock_entry_used(entry, w->item))
+    if ((!group->waiting && !process) || !lock_entry_used(entry, w->item))
         return true;
-    w->found |= group == w->own;
+    if (process)
+        visit_process(w, process);
+    w->found |= group->waiting && group == w->own;
     LIST_FOREACH (o, &group->owners, of_group)
         LIST_FOREACH (r, &o->requests, of_owner)
             visit_later(w, r);
@@ -64,22 +80,43 @@ static bool visit_earlier(void *cookie, struct lock_request *earlier)
     return !w->found;
 }
 
+static bool walk(struct walk *w, struct lock_request *request)
+{
+    struct lock_request *r;
+
+    w->table->visit++;
+    visit_later(w, request);
+    while ((r = w->first) && !w->found) {
+        w->first = r->next_visit;
+        for (size_t i = 0; i < r->count && !w->found; i++) {
+            w->item = &r->items[i];
+            if (lock_each_holder(w->item, visit_holder, w))
+                lock_each_earlier(w->table, w->item, visit_earlier, w);
+        }
+    }
+    return w->found;
+}
+
 bool lock_deadlock(struct lock_table *t, struct lock_request *request)
 {
     struct walk w = {.table = t, .own = request->owner->group};
-    struct lock_request *r;
 
     if (LIST_EMPTY(&request->owner->entries) && !w.own->shared && w.own->waiting == 1)
         return false; /* nobody waits for it */
-    t->visit++;
-    visit_later(&w, request);
-    while ((r = w.first) && !w.found) {
-        w.first = r->next_visit;
-        for (size_t i = 0; i < r->count && !w.found; i++) {
-            w.item = &r->items[i];
-            if (lock_each_holder(w.item, visit_holder, &w))
-                lock_each_earlier(t, w.item, visit_earlier, &w);
-        }
-    }
-    return w.found;
+    return walk(&w, request);
+}
+
+bool lock_deadlock_of_process(struct lock_table *t, struct lock_request *request)
+{
+    struct walk w = {.table = t,
+                     .own = request->owner->group,
+                     .process = request->owner->process,
+                     .processes = true};
+    struct lock_owner *o;
+    bool holds = !LIST_EMPTY(&request->owner->entries) || w.own->shared;
+
+    if (w.process)
+        LIST_FOREACH (o, &w.process->owners, of_process)
+            holds |= !LIST_EMPTY(&o->entries);
+    return holds && walk(&w, request);
 }

@@ -16,6 +16,7 @@ LIST_HEAD(lock_request_list, lock_request);
 TAILQ_HEAD(lock_request_queue, lock_request);
 TAILQ_HEAD(lock_link_queue, lock_link);
 RB_HEAD(lock_range_tree, lock_range);
+RB_HEAD(lock_processes, lock_process);
 
 /* Links of items that wait, in the order of arrival, by mode: of the name itself, and of it and all
  * below. */
@@ -67,12 +68,20 @@ struct lock_group {
     size_t waiting; /* requests */
 };
 
+/* Owners of a session of which one waits for all. Exists while it has any. */
+struct lock_process {
+    RB_ENTRY(lock_process) tree;
+    LIST_HEAD(, lock_owner) owners;
+    uint64_t id;
+};
+
 struct lock_owner {
     struct lock_owner *chain;
     struct lock_session *session;
     struct lock_group *group;
+    struct lock_process *process; /* or NULL */
     uint64_t id;
-    LIST_ENTRY(lock_owner) of_group, of_session;
+    LIST_ENTRY(lock_owner) of_group, of_session, of_process;
     struct lock_entry_list entries;
     struct lock_request_list requests; /* that wait */
     size_t delegable;                  /* entries */
@@ -85,6 +94,7 @@ struct lock_session {
     struct lock_table *table;
     LIST_ENTRY(lock_session) all;
     LIST_HEAD(, lock_owner) owners;
+    struct lock_processes processes;
     size_t count;
     void *cookie;
 };
@@ -115,8 +125,8 @@ struct lock_request {
     LIST_ENTRY(lock_request) of_owner, watching;
     struct lock_request_list watchers;
     bool watches, is_again, queued, delegable, patient, deadlocked;
-    bool at_once; /* waits only for what may be idle */
-    bool test;    /* takes nothing */
+    bool at_once;   /* waits only for what may be idle */
+    bool test;      /* takes nothing */
     uint64_t visit; /* lock_deadlock.c */
     struct lock_request *next_visit;
     uint64_t now;
@@ -220,5 +230,7 @@ void lock_wake_one(struct lock_table *table, struct lock_request *request);
 bool lock_entry_used(const struct lock_entry *held, const struct lock_wait *item);
 /* Whether the request, queued, waits for itself. */
 bool lock_deadlock(struct lock_table *table, struct lock_request *request);
+/* The same when what waits in a process waits for all of the process. */
+bool lock_deadlock_of_process(struct lock_table *table, struct lock_request *request);
 
 #endif

@@ -52,10 +52,11 @@ static bool list_entry(const struct listing *l, struct lock_entry *e)
     return true;
 }
 
-static bool list_request(const struct listing *l, const struct lock_request *r)
+static bool list_request(const struct listing *l, struct lock_request *r)
 {
     struct key name;
     struct lock_row row;
+    bool deadlocked = lock_deadlock_of_process(r->owner->session->table, r);
 
     for (size_t i = 0; i < r->count; i++) {
         lock_name_key(r->items[i].name, &name);
@@ -63,7 +64,7 @@ static bool list_request(const struct listing *l, const struct lock_request *r)
             continue;
         row = row_of(r->owner, &name, r->now);
         row.waiting = true;
-        row.deadlocked = r->deadlocked;
+        row.deadlocked = deadlocked;
         row.mode = r->items[i].mode;
         row.counted = r->items[i].counted;
         row.start = r->items[i].start;

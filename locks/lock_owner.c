@@ -53,6 +53,37 @@ static struct lock_group *group_get(struct lock_table *t, const uint8_t *id)
     return g;
 }
 
+static int compare_processes(const struct lock_process *a, const struct lock_process *b)
+{
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+#define OWNER_TREE __attribute__((unused)) static
+RB_GENERATE_INTERNAL(lock_processes, lock_process, tree, compare_processes, OWNER_TREE)
+
+static void process_join(struct lock_owner *o, uint64_t id)
+{
+    struct lock_process key = {.id = id},
+                        *p = RB_FIND(lock_processes, &o->session->processes, &key);
+
+    if (!p) {
+        p = xcalloc(1, sizeof(*p));
+        p->id = id;
+        RB_INSERT(lock_processes, &o->session->processes, p);
+    }
+    o->process = p;
+    LIST_INSERT_HEAD(&p->owners, o, of_process);
+}
+
+static void process_leave(struct lock_owner *o)
+{
+    LIST_REMOVE(o, of_process);
+    if (!LIST_EMPTY(&o->process->owners))
+        return;
+    RB_REMOVE(lock_processes, &o->session->processes, o->process);
+    free(o->process);
+}
+
 struct lock_owner *lock_owner_get(struct lock_session *session, const struct lock_who *who)
 {
     struct lock_table *t = session->table;
@@ -72,6 +103,8 @@ struct lock_owner *lock_owner_get(struct lock_session *session, const struct loc
         memcpy(o->text, who->text.data, len);
     LIST_INSERT_HEAD(&o->group->owners, o, of_group);
     LIST_INSERT_HEAD(&session->owners, o, of_session);
+    if (who->process)
+        process_join(o, who->process);
     slot = slot_of(t, session, o->id);
     o->chain = t->owners[slot];
     t->owners[slot] = o;
@@ -91,6 +124,8 @@ void lock_owner_check(struct lock_owner *o)
     t->stats.owners--;
     LIST_REMOVE(o, of_session);
     LIST_REMOVE(o, of_group);
+    if (o->process)
+        process_leave(o);
     if (LIST_EMPTY(&o->group->owners)) {
         if (o->group->shared)
             LIST_REMOVE(o->group, named);

@@ -74,11 +74,15 @@ void *lock_session_cookie(const struct lock_session *session);
 /* Locks and waiting items. */
 size_t lock_session_count(const struct lock_session *session);
 
-/* Who asks. Group and text are kept from an owner's first request until it has neither lock nor
- * request. */
+/*
+ * Who asks. Group, process and text are kept from an owner's first request until it has neither lock
+ * nor request. Owners of one process (of a session; 0: none) do conflict. But when one of them waits,
+ * none of them will let go: a listing tells of circles that are closed so. Nothing is refused for it.
+ */
 struct lock_who {
     uint64_t owner;
     const uint8_t *group; /* LOCK_GROUP_LEN bytes, or NULL */
+    uint64_t process;
     struct slice text;    /* at most LOCK_TEXT_MAX bytes are kept */
 };
 

@@ -183,6 +183,7 @@ struct call_lock_item {
 struct call_lock_who {
     uint64_t owner;       /* one of this client's */
     const uint8_t *group; /* 16 bytes that owners have in common who never conflict; or NULL */
+    uint64_t process;     /* one that its owners of this number wait together: for listings; or 0 */
     struct slice text;    /* "host pid command", for listings; at most 255 bytes are kept */
 };
 struct call_lock_args {

@@ -22,7 +22,10 @@ static const struct call_kind lock_kind = {MSG_LOCK, MSG_LOCKED, locked_answered
 
 static void copy_who(struct msg_lock_who *m, const struct call_lock_who *who)
 {
-    *m = (struct msg_lock_who){.owner = who->owner, .group = who->group, .text = who->text};
+    *m = (struct msg_lock_who){.owner = who->owner,
+                               .group = who->group,
+                               .process = who->process,
+                               .text = who->text};
 }
 
 static bool copy_items(struct msg_lock_item *out, const struct call_lock_item *items, size_t count)

@@ -41,11 +41,14 @@ int msg_get_lock_item(struct reader *r, struct msg_lock_item *item)
 
 static void put_who(struct buf *out, const struct msg_lock_who *who, uint8_t flags)
 {
-    flags = (uint8_t)(flags & ~MSG_LOCK_GROUPED) | (who->group ? MSG_LOCK_GROUPED : 0);
+    flags &= (uint8_t) ~(MSG_LOCK_GROUPED | MSG_LOCK_PROCESS);
+    flags |= (who->group ? MSG_LOCK_GROUPED : 0) | (who->process ? MSG_LOCK_PROCESS : 0);
     put_u8(out, flags);
     put_u64(out, who->owner);
     if (who->group)
         buf_append(out, who->group, MSG_LOCK_GROUP_LEN);
+    if (who->process)
+        put_u64(out, who->process);
     put_bytes16(out,
                 slice_of(who->text.data,
                          who->text.len < MSG_LOCK_TEXT_MAX ? who->text.len : MSG_LOCK_TEXT_MAX));
@@ -56,6 +59,7 @@ static int get_who(struct reader *r, struct msg_lock_who *who, uint8_t *flags)
     *flags = get_u8(r);
     who->owner = get_u64(r);
     who->group = *flags & MSG_LOCK_GROUPED ? get_bytes(r, MSG_LOCK_GROUP_LEN).data : NULL;
+    who->process = *flags & MSG_LOCK_PROCESS ? get_u64(r) : 0;
     who->text = get_bytes16(r);
     return r->bad || *flags > MSG_LOCK_FLAGS_ALL || who->text.len > MSG_LOCK_TEXT_MAX ? ECP_EPROTO
                                                                                       : 0;
@@ -148,7 +152,7 @@ int msg_get_lock_pass(struct slice payload, struct msg_lock_pass *m)
     m->name = get_bytes16(&r);
     int error = get_who(&r, &m->to, &m->flags);
     return error || at_end(&r) || msg_check_key(m->name) ||
-                   (m->flags & ~(MSG_LOCK_DELEGABLE | MSG_LOCK_GROUPED))
+                   (m->flags & ~(MSG_LOCK_DELEGABLE | MSG_LOCK_GROUPED | MSG_LOCK_PROCESS))
                ? ECP_EPROTO
                : 0;
 }

@@ -16,7 +16,8 @@ enum msg_lock_flags {
     MSG_LOCK_REPLACE = 8,   /* all that the owner holds is released first */
     MSG_LOCK_GROUPED = 16,  /* a group follows; set by its presence */
     MSG_LOCK_TEST = 32,    /* nothing is taken when it is granted */
-    MSG_LOCK_FLAGS_ALL = 63
+    MSG_LOCK_PROCESS = 64, /* a process follows; set by its presence */
+    MSG_LOCK_FLAGS_ALL = 127
 };
 
 struct msg_lock_item {
@@ -28,6 +29,7 @@ struct msg_lock_item {
 struct msg_lock_who {
     uint64_t owner;
     const uint8_t *group; /* MSG_LOCK_GROUP_LEN bytes, or NULL */
+    uint64_t process;     /* or 0: what is of one in this session may wait for itself */
     struct slice text;    /* "host pid command" */
 };
 
@@ -72,7 +74,7 @@ int msg_get_lock_name(struct slice payload, struct msg_lock_name *m);
 struct msg_lock_pass {
     uint64_t from;
     struct slice name;
-    uint8_t flags; /* MSG_LOCK_DELEGABLE, MSG_LOCK_GROUPED */
+    uint8_t flags; /* MSG_LOCK_DELEGABLE, MSG_LOCK_GROUPED, MSG_LOCK_PROCESS */
     struct msg_lock_who to;
 };
 void msg_put_lock_pass(struct buf *out, const struct msg_lock_pass *m);

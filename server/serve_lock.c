@@ -40,7 +40,8 @@ static void look_at_room(struct lock_seat *seat)
 
 static struct lock_who who_of(const struct msg_lock_who *m)
 {
-    return (struct lock_who){.owner = m->owner, .group = m->group, .text = m->text};
+    return (struct lock_who){
+        .owner = m->owner, .group = m->group, .process = m->process, .text = m->text};
 }
 
 static struct lock_item *get_items(struct reader *r, uint16_t count)

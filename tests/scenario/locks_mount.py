@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import sys
+import threading
 import time
 
 
@@ -95,6 +96,32 @@ def opposite(first, second, mine, other):
     is_there(other)
     error = lock_range(fds[1], fcntl.F_WRLCK, 0, 0, wait=True)
     say("EDEADLK" if error == errno.EDEADLK else error or "locked")
+
+
+def nested(first, second, mine, other):
+    """The same by flock, which waits."""
+    fds = [os.open(first, os.O_RDWR), os.open(second, os.O_RDWR)]
+    fcntl.flock(fds[0], fcntl.LOCK_EX)
+    open(mine, "w").close()
+    is_there(other)
+    fcntl.flock(fds[1], fcntl.LOCK_EX)
+
+
+def threads(path, locked, go):
+    """Three threads, each with a file of its own; the first one holds the lock until told."""
+
+    def lock():
+        fd = os.open(path, os.O_RDWR)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        open(locked, "w").close()
+        is_there(go)
+        os.close(fd)
+
+    all_of_them = [threading.Thread(target=lock) for _ in range(3)]
+    for thread in all_of_them:
+        thread.start()
+    for thread in all_of_them:
+        thread.join()
 
 
 def interrupted(path):

@@ -138,19 +138,43 @@ run opposite "$b/F/g" "$b/F/f" "$dir/two" "$dir/one" >"$dir/out.2"
 wait $first
 assert_eq "EDEADLK locked" "$(cat "$dir/out.1" "$dir/out.2" | sort | xargs)" "opposite order by fcntl"
 rm "$dir/one" "$dir/two"
-both() { # FIRST SECOND MINE OTHER
+# By flock: it waits, and the listing tells, also where each lock has a process of its own.
+nested() { # FIRST SECOND MINE OTHER
     flock "$1" sh -c "touch '$3'; until [ -e '$4' ]; do sleep 0.05; done; exec flock '$2' true"
 }
-both "$a/F/f" "$a/F/g" "$dir/one" "$dir/two" &
+descriptors() {
+    (
+        flock 9 && touch "$3"
+        sh -c "until [ -e '$4' ]; do sleep 0.05; done; exec flock 8"
+    ) 9>"$1" 8>"$2"
+}
+program() { run nested "$@"; }
+marked() { # COUNT WHERE...
+    local count=$1
+    shift
+    [ "$("$@" | grep -c '^deadlock ') $("$@" | grep -c '^held ')" = "$count 2" ]
+}
+for kind in nested descriptors program; do
+    $kind "$a/F/f" "$a/F/g" "$dir/one" "$dir/two" &
+    first=$!
+    $kind "$b/F/g" "$b/F/f" "$dir/two" "$dir/one" &
+    second=$!
+    wait_until 20 marked 2 cat "$a/.locks/^F" || fail "$kind: no deadlock: $(cat "$a/.locks/^F")"
+    wait_until 20 marked 2 ecp locks || fail "$kind: no deadlock: $(ecp locks)"
+    kill "$(sed -n 's/^deadlock .*\^F("g")  [^ ]* \([0-9]*\) .*/\1/p' "$a/.locks/^F")"
+    wait $second
+    assert_eq 0 $? "$kind: the other one goes on"
+    wait $first
+    rm "$dir/one" "$dir/two"
+done
+# Threads of a process that wait for one of them are in no circle.
+run threads "$a/F/f" "$dir/one" "$dir/two" &
 first=$!
-both "$b/F/g" "$b/F/f" "$dir/two" "$dir/one" &
-second=$!
-both_wait() { [ "$(grep -c ^waits "$a/.locks/^F") $(grep -c ^held "$a/.locks/^F")" = "2 2" ]; }
-wait_until 20 both_wait || fail "who waits for whom is not listed: $(cat "$a/.locks/^F")"
-kill "$(sed -n 's/^waits .*\^F("g") .* \([0-9]*\) flock$/\1/p' "$a/.locks/^F")"
-wait $second
-assert_eq 0 $? "the other one goes on"
+two_wait() { [ "$(cut -d' ' -f1 "$a/.locks/^F" | sort | xargs)" = "held waits waits" ]; }
+wait_until 20 two_wait || fail "threads: $(cat "$a/.locks/^F")"
+touch "$dir/two"
 wait $first
+assert_eq 0 $? "threads take turns"
 
 # ---- A handle that has lost its lock.
 printf old >"$a/F/f"

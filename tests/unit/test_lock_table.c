@@ -223,6 +223,71 @@ Test(lock_table, patient_request_waits_in_a_deadlock)
     expect(LOCK_EVENT_GRANTED, a, 1);
 }
 
+/* ---- Owners of a process, which wait together ---- */
+
+static void ask_of(struct lock_session *s, uint64_t process, uint64_t owner, const char *global)
+{
+    struct key k = key_of(global, 1);
+    struct lock_who who = {.owner = owner, .process = process};
+    struct lock_item item = {.name = key_slice(&k), .mode = LOCK_EXCLUSIVE, .end = LOCK_RANGE_END};
+    struct lock_request *r;
+    cr_assert_eq(lock_ask(s, &who, &item, 1, LOCK_WAIT | LOCK_PATIENT, 1, NULL, &r), 0);
+}
+
+static bool mark(void *cookie, const struct lock_row *row)
+{
+    char *marks = cookie;
+    strcat(marks, !row->waiting ? "h" : row->deadlocked ? "D" : "w");
+    return true;
+}
+
+static void listed(const char *expected)
+{
+    char marks[32] = "";
+    lock_list(table, slice_of(NULL, 0), mark, marks);
+    cr_assert_str_eq(marks, expected);
+}
+
+/* Each has one lock with one owner, and waits with another. A third waits for them, in no circle.
+ */
+Test(lock_table, opposite_order_of_processes_is_listed)
+{
+    ask_of(a, 7, 1, "X");
+    ask_of(b, 7, 1, "Y"); /* of another session: another process */
+    ask_of(a, 7, 2, "Y");
+    listed("hhw");
+    ask_of(b, 7, 2, "X");
+    listed("hhDD");
+    ask_of(b, 8, 3, "X");
+    listed("hhDDw");
+    expect_nothing();
+    drop(b, 1, "Y", 1);
+    expect(LOCK_EVENT_GRANTED, a, 2);
+    listed("hhww");
+}
+
+Test(lock_table, process_that_waits_for_itself_is_listed)
+{
+    ask_of(a, 7, 1, "X");
+    ask_of(a, 8, 2, "X");
+    listed("hw");
+    ask_of(a, 7, 3, "X");
+    listed("hwD");
+    lock_release_owner(a, 1);
+    expect(LOCK_EVENT_GRANTED, a, 2);
+    listed("hw");
+}
+
+/* Who is of no process is none with others. */
+Test(lock_table, owners_without_a_process_wait_alone)
+{
+    ask_of(a, 0, 1, "X");
+    ask_of(b, 0, 1, "Y");
+    ask_of(a, 0, 2, "Y");
+    ask_of(b, 0, 2, "X");
+    listed("hhww");
+}
+
 Test(lock_table, full_session_leaves_room_for_others)
 {
     struct lock_config config = {.max_locks = 40};

@@ -92,11 +92,12 @@ Test(net_msg, locks)
     struct msg_lock_item items[] = {{key_slice(&g), true, true, 0, UINT64_MAX},
                                     {key_slice(&k), false, false, 5, 9}},
                          got;
-    struct msg_lock l = {.flags = MSG_LOCK_WAIT, .who = {7, group, slice_str("me")}, .count = 2},
+    struct msg_lock l = {.flags = MSG_LOCK_WAIT, .who = {7, group, 99, slice_str("me")}, .count = 2},
                     lgot;
     msg_put_lock(&b, &l, items);
     cr_assert_eq(msg_get_lock(buf_slice(&b), &lgot), 0);
-    cr_assert(lgot.flags == (MSG_LOCK_WAIT | MSG_LOCK_GROUPED) && lgot.who.owner == 7);
+    cr_assert(lgot.flags == (MSG_LOCK_WAIT | MSG_LOCK_GROUPED | MSG_LOCK_PROCESS));
+    cr_assert(lgot.who.owner == 7 && lgot.who.process == 99);
     cr_assert_arr_eq(lgot.who.group, group, MSG_LOCK_GROUP_LEN);
     expect_slice(lgot.who.text, "me");
     cr_assert_eq(msg_get_lock_item(&lgot.r, &got), 0);
@@ -115,7 +116,10 @@ Test(net_msg, locks)
     struct msg_lock_name n = {7, key_slice(&k)};
     msg_put_lock_name(&b, &n);
     expect_exact(MSG_LOCK_RECALL, &b);
-    struct msg_lock_pass p = {7, key_slice(&k), MSG_LOCK_DELEGABLE, {8, NULL, slice_str("you")}};
+    struct msg_lock_pass p = {7, key_slice(&k), MSG_LOCK_DELEGABLE, {8, NULL, 0, slice_str("you")}};
+    msg_put_lock_pass(&b, &p);
+    expect_exact(MSG_LOCK_PASS, &b);
+    p.to.process = 5;
     msg_put_lock_pass(&b, &p);
     expect_exact(MSG_LOCK_PASS, &b);
     msg_put_lock_force(&b, key_slice(&g), true);
