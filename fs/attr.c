@@ -32,13 +32,18 @@ static void set_time(struct fs *fs, struct stat *st, uint64_t stamp)
     st->st_atim = st->st_ctim = st->st_mtim;
 }
 
+mode_t attr_mode(const struct inode *in)
+{
+    mode_t mode = (inode_is_dir(in) ? S_IFDIR | 0777u : S_IFREG | 0666u) & ~in->fs->umask;
+
+    return in->kind >= INODE_CONTROL || in->kind == INODE_LOCKS ? mode & ~0222u : mode;
+}
+
 static void set_common(struct fs *fs, const struct inode *in, struct stat *st)
 {
     memset(st, 0, sizeof(*st));
     st->st_ino = inode_number(in->kind, key_slice(&in->key), buf_slice(&in->text));
-    st->st_mode = (inode_is_dir(in) ? S_IFDIR | 0777u : S_IFREG | 0666u) & ~fs->umask;
-    if (in->kind >= INODE_CONTROL || in->kind == INODE_LOCKS)
-        st->st_mode &= ~0222u;
+    st->st_mode = attr_mode(in);
     st->st_nlink = 1;
     st->st_uid = fs->uid;
     st->st_gid = fs->gid;

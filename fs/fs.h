@@ -182,6 +182,7 @@ void attr_of_node(struct fs *fs, struct inode *in, const struct node *node, stru
 void attr_of_local(struct fs *fs, const struct inode *in, struct stat *st);
 /* The listing changed in a way that only this mount shows. */
 void attr_listing_changed(struct fs *fs, struct slice dir);
+mode_t attr_mode(const struct inode *in);
 uint64_t attr_size(const struct fs *fs, uint64_t value_len);
 
 /* ---- pages.c: files in the kernel's page cache ---- */
@@ -410,6 +411,7 @@ void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void fs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void fs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_access(fuse_req_t req, fuse_ino_t ino, int mask);
 void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                 struct fuse_file_info *fi);
 void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);

@@ -123,6 +123,43 @@ void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
 }
 
+/* ---- access ---- */
+
+static void access_done(void *cookie, int error, const struct node *node, uint64_t until)
+{
+    struct op *op = cookie;
+
+    (void)until;
+    op->call = NULL;
+    if (error || op->in->gone || !attr_matches(op->in, node))
+        op_error(op, error ? error : ECP_ESTALE);
+    else
+        op_errno(op, (int)op->flags);
+}
+
+/* Only where the kernel does not look at modes by itself, hence for the owner. */
+void fs_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct inode *in = inode_by_id(fs, ino);
+    int err = (unsigned)mask & ~(attr_mode(in) >> 6) & 7u ? EACCES : 0;
+    struct node node;
+    struct op *op;
+    uint64_t until;
+
+    if (in->gone) {
+        fuse_reply_err(req, ESTALE);
+    } else if (inode_is_local(in) || content_unsent(in) || in == fs->root ||
+               (cache_node_now(fs->cache, key_slice(&in->key), 0, &node, &until) &&
+                attr_matches(in, &node))) {
+        fuse_reply_err(req, err);
+    } else {
+        op = op_new(fs, req, in);
+        op->flags = (unsigned)err;
+        op->call = cache_node(fs->cache, key_slice(&in->key), 0, access_done, op);
+    }
+}
+
 /* ---- setattr ---- */
 
 static int check_setattr(const struct fs *fs, const struct inode *in, const struct stat *attr,

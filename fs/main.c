@@ -119,6 +119,16 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
 
 /* ---- the start ---- */
 
+/*
+ * For each step of a path the kernel would compare the modes, and for that ask for the attributes
+ * of all directories that a change made invalid. The owner alone, who may do everything, needs no
+ * comparison.
+ */
+static bool is_private(const struct options *o)
+{
+    return !o->allow_other && o->uid == getuid() && (o->umask & 0700) == 0;
+}
+
 static char *mount_now(struct mount *m)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -126,7 +136,9 @@ static char *mount_now(struct mount *m)
     char *why = NULL;
 
     fuse_opt_add_opt_escaped(&opts, source); /* a socket's path may have commas */
-    fuse_opt_add_opt(&opts, "subtype=ecpfs,default_permissions");
+    fuse_opt_add_opt(&opts, "subtype=ecpfs");
+    if (!is_private(&m->o))
+        fuse_opt_add_opt(&opts, "default_permissions");
     if (m->o.allow_other)
         fuse_opt_add_opt(&opts, "allow_other");
     if (m->o.read_only)

@@ -18,6 +18,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .forget = fs_forget,
     .forget_multi = fs_forget_multi,
     .getattr = fs_getattr,
+    .access = fs_access,
     .setattr = fs_setattr,
     .mknod = fs_mknod,
     .mkdir = fs_mkdir,

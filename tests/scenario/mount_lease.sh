@@ -36,6 +36,16 @@ ecp set '^D("f")' 'by ecp' || fail "ecp set"
 assert_eq 'by ecp' "$(cat "$a/D/f")" "a change by ecp"
 assert_eq 'by ecp' "$(cat "$b/D/f")" "a change by ecp"
 
+# Making a file asks for no attributes of what is above it.
+requests() { sed -n 's/^requests //p' "$a/.ecp/stats"; }
+mkdir "$a/COUNT" && cd "$a/COUNT" || fail "files"
+before=$(requests)
+for i in $(seq 100); do printf x >"f$i"; done
+cd "$dir" || fail cd
+requests=$(($(requests) - before))
+[ $requests -le 620 ] || fail "100 files made with $requests requests"
+assert_eq 100 "$(ls "$b/COUNT" | wc -l)" "made"
+
 # A value of the same length, again and again; through a handle that stays open, too.
 exec 5<"$b/D/f"
 python3 - "$a/D/f" "$b/D/f" <<'END' || fail "an old value was read"

@@ -60,6 +60,13 @@ printf two >"$x/R/2" || fail "write"
 assert_eq two "$(node_get '^R(2)')" "writes"
 assert_ok mkdir mkdir -p "$x/NEW/a/b"
 assert_ok rm rm -r "$x/NEW"
+# What access(2) tells is what open(2) does.
+assert_ok "may write" test -r "$x/R/1" -a -w "$x/R/1" -a -x "$x/R"
+assert_fails "no program" test -x "$x/R/1"
+assert_fails "nobody writes there" test -w "$x/.ecp/stats"
+assert_fails "nobody writes there" sh -c 'echo x >"$1/.ecp/stats"' sh "$x"
+printf three >"$x/R/3" && test -r "$x/R/3" && ecp kill '^R(3)' || fail "remove"
+assert_fails "a file that is gone" test -r "$x/R/3"
 assert_ok "unmount" fusermount3 -u "$x"
 mounted "$x" && fail "still mounted"
 
@@ -68,6 +75,14 @@ assert_fails "ro writes" sh -c 'echo x >"$1/R/1"' sh "$x"
 assert_said 'read-only'
 assert_ok "umount of one's own mount" umount "$x"
 mounted "$x" && fail "umount left it"
+
+assert_ok "a umask that takes from the owner" timeout 60 ecpfs "$URL" "$x" -o umask=0222
+assert_fails "writing" sh -c 'echo x >"$1/R/1"' sh "$x"
+assert_said 'permission denied'
+assert_fails "creating" mkdir "$x/R/4"
+assert_fails "may write" test -w "$x/R/1"
+assert_eq one "$(cat "$x/R/1")" "reading"
+assert_ok "umount" umount "$x"
 
 assert_fails "a directory of somebody else" timeout 60 ecpfs "$URL" /usr
 grep -qs '^user_allow_other' /etc/fuse.conf ||
