@@ -117,18 +117,40 @@ static void retry(void *cookie)
     start_writing(s);
 }
 
+static void go_on(struct store *s)
+{
+    checkpoint_limit(s);
+    checkpoint_consider(s);
+    store_turn(s);
+    store_tell_waiters(s);
+    store_closing(s);
+}
+
+/* It may take the system some time to take so many pages back. */
+static void free_work(void *cookie)
+{
+    layer_free(((struct store *)cookie)->checkpoint.written);
+}
+
+static void freed(void *cookie)
+{
+    struct store *s = cookie;
+    s->checkpoint.state = CHECKPOINT_IDLE;
+    go_on(s);
+}
+
 static void written(struct store *s)
 {
     struct checkpoint *c = &s->checkpoint;
-    overlay_thaw(s->overlay);
+    c->written = overlay_thaw(s->overlay);
     s->facts = c->facts;
     s->oldest = c->oldest;
-    c->state = CHECKPOINT_IDLE;
     c->told = 0;
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
     log_debug("%s: checkpoint up to segment %" PRIu64 " offset %" PRIu64,
               s->directory ? s->directory : "unjournaled", s->facts.position.segment,
               s->facts.position.offset);
+    loop_worker_run(s->loop, s->worker, free_work, freed, s);
 }
 
 static void checkpoint_done(void *cookie)
@@ -137,7 +159,9 @@ static void checkpoint_done(void *cookie)
     struct checkpoint *c = &s->checkpoint;
     if (c->error == 0) {
         written(s);
-    } else if (c->error != ECP_ECORRUPT) {
+        return;
+    }
+    if (c->error != ECP_ECORRUPT) {
         /* The journal has it all: it may be tried again. A full disk can be an I/O error, too. */
         if (c->error != c->told)
             log_warning("%s: a checkpoint cannot be written (%s): trying again",
@@ -152,11 +176,7 @@ static void checkpoint_done(void *cookie)
         s->failed = c->error;
         c->state = CHECKPOINT_RETRY;
     }
-    checkpoint_limit(s);
-    checkpoint_consider(s);
-    store_turn(s);
-    store_tell_waiters(s);
-    store_closing(s);
+    go_on(s);
 }
 
 static void start_writing(struct store *s)

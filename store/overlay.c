@@ -191,10 +191,11 @@ struct layer *overlay_freeze(struct overlay *o)
     return o->frozen;
 }
 
-void overlay_thaw(struct overlay *o)
+struct layer *overlay_thaw(struct overlay *o)
 {
-    layer_free(o->frozen);
+    struct layer *frozen = o->frozen;
     o->frozen = NULL;
+    return frozen;
 }
 
 size_t overlay_bytes(const struct overlay *o)

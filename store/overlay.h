@@ -51,8 +51,8 @@ void overlay_expect(const struct overlay *overlay, const struct slice *keys, siz
 
 /* Between transactions: freezes the active layer (none is frozen) and begins another. */
 struct layer *overlay_freeze(struct overlay *overlay);
-/* The frozen layer is in the base: forgets it. */
-void overlay_thaw(struct overlay *overlay);
+/* The frozen layer is in the base: gives it up, to be freed (layer_free) by any thread. */
+struct layer *overlay_thaw(struct overlay *overlay);
 
 /* Bytes of memory that both layers hold. */
 size_t overlay_bytes(const struct overlay *overlay);

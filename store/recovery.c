@@ -110,7 +110,7 @@ static int relieve(struct store *s, struct journal_position next)
     facts.clean = false;
     int error = checkpoint_write(s->overlay->base, overlay_freeze(s->overlay), &facts,
                                  s->options.piece_records);
-    overlay_thaw(s->overlay);
+    layer_free(overlay_thaw(s->overlay));
     if (error == 0)
         s->facts = facts;
     return error;

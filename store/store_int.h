@@ -25,7 +25,8 @@ struct waiter {
  *                       ^                            |
  *                       +------- RETRY <--no room----+
  *
- * The frozen layer is the checkpoint's from the freeze until it is IDLE again.
+ * The frozen layer is the checkpoint's from the freeze until it is IDLE again. When it has been
+ * written, the worker frees its memory, before another one may be frozen.
  */
 enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_SYNCING, CHECKPOINT_WRITING, CHECKPOINT_RETRY };
 
@@ -36,6 +37,7 @@ struct checkpoint {
     uint64_t mark;            /* of the journal, to be durable first */
     uint64_t oldest;          /* journal segment that stays */
     uint64_t made;            /* number after the last segment made */
+    struct layer *written; /* to be freed */
     int error;
     int told;  /* the last error that was logged, until one succeeds */
     bool last; /* the store closes after it */

@@ -7,8 +7,8 @@
 #include "store/store_int.h"
 
 /* One turn ends after so many updates, or bytes of journal. */
-#define TURN_UPDATES 4096
-#define TURN_BYTES   (1u << 20)
+#define TURN_UPDATES 1024
+#define TURN_BYTES   (256u << 10)
 /* Journal room that is kept for batches that only remove. */
 #define REMOVE_ROOM 65536
 /* Operations one batch may come to. */

@@ -178,7 +178,7 @@ Test(overlay, at_random)
                 cr_assert_eq(checkpoint_write(o->base, o->frozen, &facts, 50), 0);
             else if (o->frozen && below(8) == 0) {
                 cr_assert_eq(checkpoint_write(o->base, o->frozen, &facts, 50), 0);
-                overlay_thaw(o);
+                layer_free(overlay_thaw(o));
             }
             compare(o, &m);
         }
