@@ -2,6 +2,7 @@
 """What was measured: samples by operation, place on an axis, and side; printed, and kept as CSV."""
 import csv
 import statistics
+import sys
 
 OURS = "ecpfs"
 AXIS = "# x: "
@@ -9,6 +10,8 @@ AXIS = "# x: "
 
 class Table:
     """Rows are (what, x); x is None where nothing is varied. A side is ours or a peer's name."""
+
+    verbose = False  # each sample is told as it comes
 
     def __init__(self, axis=None):
         self.axis = axis  # what x counts
@@ -23,6 +26,9 @@ class Table:
         self.samples.setdefault((what, x), {}).setdefault(side, []).append(value)
         if side not in self.sides:
             self.sides.append(side)
+        if self.verbose:
+            place = "" if x is None else f" at {human(x)}"
+            print(f"{what}{place}: {side} {human(value)} {unit}", file=sys.stderr, flush=True)
 
     def aim(self, what, peer, ratio):
         self.aims[what, peer] = ratio
