@@ -258,7 +258,9 @@ static int run_command(struct lock_run *run)
 /* Without a connection; the server frees the lock when the recovery window is over. */
 static void give_up(void *cookie)
 {
-    session_wake(cookie);
+    struct lock_run *run = cookie;
+    run->timer = NULL;
+    session_wake(run->cli);
 }
 
 static void on_unlocked(void *cookie, int error)
@@ -372,8 +374,9 @@ int cmd_lock(struct cli *cli, int argc, char **argv)
         code = run_command(run);
         if (!cli->over) {
             call_unlock(cli->client, OWNER, NULL, 0, on_unlocked, cli);
-            loop_timer(cli->loop, UNLOCK_TIME, give_up, cli);
+            run->timer = loop_timer(cli->loop, UNLOCK_TIME, give_up, run);
             session_wait(cli);
+            loop_cancel(cli->loop, run->timer);
         }
     }
     unwatch_signals(run);

@@ -291,6 +291,7 @@ static void queue(char **arguments)
         if (waitpid(waiters[i], &status, 0) < 0 || status != expected)
             errx(1, "waiter %u of %u: status %#x", i, count, status);
     }
+    free(waiters);
     pause_at("ended");
 }
 
