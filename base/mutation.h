@@ -30,6 +30,9 @@ enum mutation {
     MUTATION_NO_RESEND,   /* what was lost with a connection is not sent again */
     MUTATION_OLD_TIME,    /* a directory's time goes back to what a leased page says */
     MUTATION_RECLAIM,     /* pages taken back for want of room are kept */
+    MUTATION_LOCK_EARLY,  /* a lock passes on before what was written under it is durable */
+    MUTATION_LOCK_FREE,   /* locks are free as soon as the connection is lost */
+    MUTATION_LOCK_LOST,   /* who loses locks with the session is not told */
     MUTATION_ACK_EARLY,   /* an update is acknowledged before it is durable, though it should be */
     MUTATION_SYNC_EARLY,  /* what was only written counts as durable */
     MUTATION_SYNC_AGAIN,  /* a failed sync of the journal is tried again */

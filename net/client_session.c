@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What of the client's session outlives its connections, and for how long. */
+#include "base/mutation.h"
 #include "net/client.h"
 
 #define MARGIN (500 * LOOP_MS)
@@ -15,7 +16,7 @@ void client_session_lose(struct client *c)
     client_lease_lose(c);
     client_end_sent(c);
     resend_clear(&c->resend);
-    if (c->config.session_lost)
+    if (c->config.session_lost && !MUTATION(MUTATION_LOCK_LOST))
         c->config.session_lost(c->config.cookie);
 }
 

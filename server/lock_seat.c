@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include "base/log.h"
+#include "base/mutation.h"
 #include "net/msg_lock.h"
 #include "server/batch.h"
 #include "server/locks_int.h"
@@ -171,6 +172,8 @@ void lock_seat_away(struct session *session)
     if (lock_session_count(seat->holder))
         seat->locks->lost++;
     lock_kept_all(seat->holder);
+    for (uint64_t owner = 1; MUTATION(MUTATION_LOCK_FREE) && owner < 4; owner++)
+        lock_release_owner(seat->holder, owner);
     lock_events_serve(seat->locks);
 }
 

@@ -221,7 +221,8 @@ void store_apply(struct store *store, const struct update *updates, size_t count
 typedef void store_sync_fn(void *cookie, int error);
 void store_sync(struct store *store, store_sync_fn *done, void *cookie);
 
-/* Whether store_apply's done says that a batch is durable, as configured; else store_sync does. */
+/* Whether store_apply's done says that a batch is durable, as configured; else store_sync does. Not
+ * when the journal has failed: what was applied then never becomes durable. */
 bool store_done_is_durable(const struct store *store);
 
 /*

@@ -101,15 +101,20 @@ static void batch_durable(void *cookie, int error)
     tell(b);
 }
 
+static bool waits_durable(const struct store *s)
+{
+    return s->options.wait_durable && s->options.durability == DURABILITY_COMMIT;
+}
+
 bool store_done_is_durable(const struct store *s)
 {
-    return !s->journal || (s->options.wait_durable && s->options.durability == DURABILITY_COMMIT);
+    return !s->journal || (waits_durable(s) && !s->failed);
 }
 
 /* With wait_durable failures take their turn too, so that answers come in order. */
 static void tell_all(struct store *s, struct batch *first)
 {
-    bool wait = s->journal && store_done_is_durable(s) && !MUTATION(MUTATION_ACK_EARLY);
+    bool wait = s->journal && waits_durable(s) && !MUTATION(MUTATION_ACK_EARLY);
     for (struct batch *b = first, *next; b; b = next) {
         next = b->next;
         if (wait)

@@ -245,6 +245,8 @@ static void strike(struct scene *scene)
         time /= 16; /* while leases still run */
     f = xmalloc(sizeof(*f));
     *f = (struct fault){.scene = scene, .kind = kind, .who = who};
+    if (scene->health[who].well_from <= world->now)
+        scene->health[who].sick_from = world->now;
     scene->health[who].faults++;
     scene->health[who].count++;
     apply(f, time);
@@ -286,6 +288,18 @@ bool scene_well(const struct scene *scene, unsigned mount, uint64_t since)
 {
     const struct health *a = &scene->health[mount], *b = &scene->health[SICK];
     return !a->faults && !b->faults && a->well_from <= since && b->well_from <= since;
+}
+
+static uint64_t trouble(const struct scene *scene, const struct health *h)
+{
+    uint64_t now = scene->world->now;
+    return h->faults || h->well_from > now ? now - h->sick_from : 0;
+}
+
+uint64_t scene_trouble(const struct scene *scene, unsigned mount)
+{
+    uint64_t a = trouble(scene, &scene->health[mount]), b = trouble(scene, &scene->health[SICK]);
+    return a > b ? a : b;
 }
 
 bool scene_disk_well(const struct scene *scene, uint64_t since)

@@ -11,10 +11,12 @@
 
 unsigned history_children(unsigned node, unsigned *first)
 {
-    if (node >= NODE_FIRST + SPREAD)
+    if (node >= NODE_FIRST + SPREAD || node == NODE_COUNTER)
         return 0;
-    *first = node < NODE_FIRST ? node + 1 : NODE_FIRST + SPREAD + (node - NODE_FIRST) * SPREAD;
-    return node == 0 ? 1 : SPREAD;
+    *first = node == 0          ? NODE_TOP
+             : node == NODE_TOP ? NODE_FIRST
+                                : NODE_FIRST + SPREAD + (node - NODE_FIRST) * SPREAD;
+    return node == 0 ? 2 : SPREAD;
 }
 
 unsigned history_parent(unsigned node)
@@ -30,7 +32,7 @@ const char *node_name(unsigned node)
     static unsigned turn;
     char *text = texts[turn++ % 4];
     if (node < NODE_FIRST)
-        return node ? "^R" : "root";
+        return node == 0 ? "root" : node == NODE_TOP ? "^R" : "^Z";
     if (node < NODE_FIRST + SPREAD)
         snprintf(text, sizeof(texts[0]), "^R(%u)", node - NODE_FIRST + 1);
     else
@@ -43,6 +45,7 @@ static void make_keys(struct history *h)
 {
     key_root(&h->keys[0]);
     key_global(&h->keys[NODE_TOP], slice_str("R"));
+    key_global(&h->keys[NODE_COUNTER], slice_str("Z"));
     for (unsigned n = NODE_TOP, first; n < NODE_FIRST + SPREAD; n++) {
         for (unsigned i = 0; i < history_children(n, &first); i++) {
             char digit = (char)('1' + i);
@@ -155,6 +158,26 @@ static void note_births(struct history *h)
             h->born[n] = h->count - 1;
 }
 
+/* Who changes the counter has it alone since reading it. */
+static void check_counter(const struct history *h, struct engine_txn *txn)
+{
+    const struct state *new = &h->states[h->count - 1][NODE_COUNTER],
+                       *old = &h->states[h->count - 2][NODE_COUNTER];
+    struct slice bytes;
+    struct record record;
+    unsigned mount, number;
+    unsigned long long before;
+    if (new->stamp == old->stamp ||
+        txn->engine->ops->get(txn, key_slice(&h->keys[NODE_COUNTER]), &bytes) ||
+        record_parse(bytes, &record))
+        return;
+    char *text = xasprintf("%.*s", (int)record.value.len, (const char *)record.value.data);
+    if (sscanf(text, COUNTER_FORMAT, &mount, &number, &before) != 3 || before != old->stamp)
+        world_fail(h->world, "a lock did not keep others out: after stamp %llx came \"%s\"",
+                   (unsigned long long)old->stamp, text);
+    free(text);
+}
+
 void history_committed(struct history *h, struct engine_txn *txn, uint64_t stamp)
 {
     struct state *s;
@@ -163,6 +186,7 @@ void history_committed(struct history *h, struct engine_txn *txn, uint64_t stamp
     history_read(h, txn, s);
     h->stamps[h->count - 1] = stamp;
     note_births(h);
+    check_counter(h, txn);
     if (stamp <= h->stamps[h->count - 2])
         world_fail(h->world, "stamps do not rise");
     for (unsigned n = 1; h->world->verbose && n < NODES; n++)

@@ -8,13 +8,16 @@
 #include "tests/sim/world.h"
 
 /*
- * The world's nodes: the root, one global, SPREAD children of it and SPREAD of each. A node's
- * children have consecutive numbers.
+ * The world's nodes: the root, one global, SPREAD children of it and SPREAD of each; and another
+ * global that is changed only under a lock. A node's children have consecutive numbers.
  */
-#define SPREAD     3
-#define NODES      (2 + SPREAD + SPREAD * SPREAD)
-#define NODE_TOP   1 /* the global */
-#define NODE_FIRST 2 /* its first child */
+#define SPREAD       3
+#define NODES        (3 + SPREAD + SPREAD * SPREAD)
+#define NODE_TOP     1 /* the global */
+#define NODE_COUNTER 2 /* the other one */
+#define NODE_FIRST   3 /* the first child */
+/* Value of the counter: its mount's number, a number of its own, stamp of the version before. */
+#define COUNTER_FORMAT "m%u.%u after %llx;"
 
 /* What can be seen of a node. hash: of the value. */
 struct state {
@@ -74,15 +77,19 @@ struct moment {
 };
 void history_begin(const struct history *h, struct moment *moment, bool cached);
 
-/* What a read that began then saw; exact: including the value. Fails when it cannot have. */
-void history_saw(struct history *h, const struct moment *began, unsigned node,
-                 const struct state *seen, bool exact, const char *who);
+/* What a read that began then saw; exact: including the value. Fails when it cannot have. Returns
+ * a commit that it may have seen. */
+size_t history_saw(struct history *h, const struct moment *began, unsigned node,
+                   const struct state *seen, bool exact, const char *who);
 /* The same for several nodes that were seen at one time: those of `mask`. */
 void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
                      const struct state *seen, const char *who);
 /* A batch given then was acknowledged, with this stamp; as durable, too? Returns its commit. */
 size_t history_applied(struct history *h, const struct moment *began, const struct update *updates,
                        size_t count, uint64_t stamp, bool durable);
+/* The counter as it was after this commit was seen by who got the lock from the session that wrote
+ * it: that is durable. */
+void history_passed(struct history *h, size_t commit);
 /* What was known then was acknowledged as durable. */
 void history_synced(struct history *h, const struct moment *began);
 

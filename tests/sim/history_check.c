@@ -33,16 +33,30 @@ _Noreturn static void wrong(const struct history *h, const struct moment *began,
                h->count - 1);
 }
 
-void history_saw(struct history *h, const struct moment *began, unsigned node,
-                 const struct state *seen, bool exact, const char *who)
+/* Of those that fit the earliest; one that was taken back only when there is no other. */
+static size_t find_seen(const struct history *h, const struct moment *began, unsigned node,
+                        const struct state *seen, bool exact)
 {
-    size_t at = h->lost_count ? 0 : began->known[node];
-    while (at < h->count &&
-           !(history_may_see(h, began, node, at) && same(&h->states[at][node], seen, exact)))
-        at++;
+    size_t found = h->count;
+    for (size_t at = h->lost_count ? 0 : began->known[node]; at < h->count; at++) {
+        if (!history_may_see(h, began, node, at) || !same(&h->states[at][node], seen, exact))
+            continue;
+        if (!history_lost(h, at))
+            return at;
+        if (found == h->count)
+            found = at;
+    }
+    return found;
+}
+
+size_t history_saw(struct history *h, const struct moment *began, unsigned node,
+                   const struct state *seen, bool exact, const char *who)
+{
+    size_t at = find_seen(h, began, node, seen, exact);
     if (at == h->count)
         wrong(h, began, node, seen, who);
     history_learn(h, node, at);
+    return at;
 }
 
 void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
@@ -105,6 +119,17 @@ size_t history_applied(struct history *h, const struct moment *began, const stru
     if (durable)
         promised(h, at);
     return at;
+}
+
+void history_passed(struct history *h, size_t commit)
+{
+    size_t before = history_before(h, commit);
+    while (commit > 0 &&
+           same(&h->states[before][NODE_COUNTER], &h->states[commit][NODE_COUNTER], true)) {
+        commit = before;
+        before = history_before(h, commit);
+    }
+    promised(h, commit);
 }
 
 void history_synced(struct history *h, const struct moment *began)

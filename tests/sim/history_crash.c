@@ -13,12 +13,17 @@ const struct lost *history_lost(const struct history *h, size_t at)
     return NULL;
 }
 
-bool history_is_copy(const struct history *h, size_t at)
+size_t history_before(const struct history *h, size_t at)
 {
     for (size_t i = h->lost_count; i-- > 0;)
         if (at == h->lost[i].to)
-            return true;
-    return false;
+            return h->lost[i].from - 1;
+    return at ? at - 1 : 0;
+}
+
+bool history_is_copy(const struct history *h, size_t at)
+{
+    return at && history_before(h, at) != at - 1;
 }
 
 static void check_strangers(const struct history *h, struct engine_txn *txn)

@@ -11,6 +11,8 @@ void history_add(struct history *h);
 void history_read(const struct history *h, struct engine_txn *txn, struct state *s);
 /* The crash that took this commit back, or NULL. */
 const struct lost *history_lost(const struct history *h, size_t at);
+/* The state that this one, which is not 0, was made from. */
+size_t history_before(const struct history *h, size_t at);
 /* Whether it is what was found after a crash, and no commit. */
 bool history_is_copy(const struct history *h, size_t at);
 /* Whether a read that began then may see the node as it was at this commit. */

@@ -213,7 +213,8 @@ static void open_store(struct host *host)
 void host_start(struct host *host)
 {
     struct process *p = host->process;
-    struct server_limits limits = {.lease_time = host->term, .silence_time = 3 * host->term};
+    struct server_limits limits = {
+        .lease_time = host->term, .silence_time = 3 * host->term, .recovery_time = host->recovery};
     struct listener *listener;
     char *why;
     world_trace(host->world, p, "starts");
@@ -223,6 +224,7 @@ void host_start(struct host *host)
     if (world_chance(host->world, 1, 6))
         disk_power_on(host->disk); /* the power had failed */
     open_store(host);
+    host->started = host->world->now;
     host->up = true;
     host->server = server_new(&p->loop, &limits);
     if (server_add_namespace(host->server, "USER", host->store, NULL, NULL))
@@ -312,6 +314,7 @@ void host_init(struct host *host, struct process *process, uint64_t term, bool t
     struct world *world = process->world;
     *host = (struct host){
         .world = world, .process = process, .engine = engine_mem_new(1u << 24), .term = term};
+    host->recovery = term / 2 << world_random(world, 6);
     host->disk = disk_new(world_random(world, 0));
     disk_when_off(host->disk, disk_went_off, host);
     draw_options(host, tiny);

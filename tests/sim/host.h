@@ -27,9 +27,11 @@ struct host {
     struct engine_txn *writing;
     uint64_t stamp; /* newest that history knows */
     struct history history;
-    uint64_t term; /* of leases, ns */
+    uint64_t term;     /* of leases, ns */
+    uint64_t recovery; /* of sessions, ns */
     /* On disk: leases for so long may be out. The disk keeps no fraction, like the real one. */
     uint64_t marked;
+    uint64_t started; /* last: true time */
     uint64_t crashed; /* when it ended last, unless everything was on disk: true time */
     uint64_t failed;  /* when it ended last with a journal that could not be written */
     bool up;

@@ -9,11 +9,12 @@
 
 #define WAY_TIME (LOOP_MS / 2) /* between application and mount, at most */
 
-void mount_init(struct mount *m, struct host *host, struct process *process, bool plain,
-                size_t cache_bytes)
+void mount_init(struct mount *m, unsigned number, struct host *host, struct process *process,
+                bool plain, size_t cache_bytes)
 {
     *m = (struct mount){.world = host->world,
                         .host = host,
+                        .number = number,
                         .history = &host->history,
                         .process = process,
                         .plain = plain,
@@ -38,6 +39,8 @@ void mount_start(struct mount *m)
                                    .program = m->process->name,
                                    .reconnect = true,
                                    .connect_timeout = 2 * LOOP_SEC,
+                                   .lock = mount_lock_said,
+                                   .session_lost = mount_session_lost,
                                    .cookie = m};
     struct cache_config cache = {.bytes = m->cache_bytes};
     if (!m->plain) {
@@ -51,6 +54,7 @@ void mount_start(struct mount *m)
     memset(m->listed, 0, sizeof(m->listed));
     memset(m->kernel.nodes, 0, sizeof(m->kernel.nodes));
     m->client = client_new(&m->process->loop, &m->process->network, &config);
+    mount_locks_new(m);
     if (m->plain)
         return;
     m->upstream = upstream_net_new(m->client);
@@ -86,6 +90,7 @@ void mount_end(struct mount *m, bool crash)
         upstream_net_free(m->upstream);
     }
     client_free(m->client);
+    mount_locks_free(m);
     process_drain(m->process);
 }
 

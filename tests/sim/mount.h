@@ -3,14 +3,20 @@
 #ifndef TESTS_SIM_MOUNT_H
 #define TESTS_SIM_MOUNT_H
 
+#include <limits.h>
+
 #include "cache/cache.h"
 #include "tests/sim/kernel.h"
 
 struct client;
+struct cache_call;
+struct call;
 struct host;
+struct lock_client;
 struct recall;
 
-#define MOUNT_ACKED 32
+#define MOUNT_ACKED  32
+#define MOUNT_OWNERS 4 /* of locks; 0 is nobody */
 
 /* A directory as it was listed last. */
 struct listed {
@@ -30,6 +36,9 @@ struct mount {
     struct client *client;
     struct upstream *upstream;
     struct cache *cache;
+    struct lock_client *locks;
+    bool lost[MOUNT_OWNERS]; /* a lock, since it was asked for */
+    unsigned number;
     struct kernel kernel;
     struct request *requests; /* without answer yet */
     struct recall *recalls;   /* waiting for the kernel to learn of nodes */
@@ -44,7 +53,15 @@ struct mount {
     struct listed listed[NODES];
 };
 
-enum request_kind { REQUEST_NODE, REQUEST_VALUE, REQUEST_PAGE, REQUEST_UPDATE, REQUEST_SYNC };
+enum request_kind {
+    REQUEST_NODE,
+    REQUEST_VALUE,
+    REQUEST_PAGE,
+    REQUEST_UPDATE,
+    REQUEST_SYNC,
+    REQUEST_LOCK, /* of the counter */
+    REQUEST_UNLOCK
+};
 
 /*
  * An application's call, and its answer. A page: children [from, to) of the node were seen, in
@@ -55,6 +72,7 @@ struct request {
     unsigned node, from;
     const struct update *updates; /* must live until done */
     size_t count;
+    unsigned owner; /* of a lock, which it is about or under; or 0 */
     loop_fn *done;
     void *cookie;
 
@@ -63,6 +81,7 @@ struct request {
     struct state seen[SPREAD];
     bool exact, whole, to_end;
     unsigned to;
+    unsigned writer; /* of the counter, as was seen; MOUNT_NOBODY */
 
     struct mount *mount;
     struct request *next, **link; /* in its mount's list */
@@ -72,10 +91,14 @@ struct request {
     bool replied, from_kernel;
     bool overtaken; /* by something newer about the node, which the kernel goes by */
     struct loop_event *event;
+    struct call *call; /* an update under way, in a plain session */
+    struct cache_call *cache_call;
 };
 
-void mount_init(struct mount *m, struct host *host, struct process *process, bool plain,
-                size_t cache_bytes);
+#define MOUNT_NOBODY UINT_MAX
+
+void mount_init(struct mount *m, unsigned number, struct host *host, struct process *process,
+                bool plain, size_t cache_bytes);
 void mount_start(struct mount *m);
 /* As kill -9, or orderly. Calls without answer end with ECP_ECANCELED. */
 void mount_end(struct mount *m, bool crash);
@@ -89,6 +112,16 @@ void request_begin(struct mount *m, struct request *r);
 void request_serve(void *request);
 /* The answer leaves for the kernel. until: as the cache has it. */
 void request_reply(struct request *r, int error, uint64_t until);
+
+/* ---- mount_lock.c: locks, which the session keeps for its owners ---- */
+
+void mount_locks_new(struct mount *m);
+/* After the client. */
+void mount_locks_free(struct mount *m);
+/* As lock_client_said and lock_client_lost. */
+void mount_lock_said(void *mount, bool lost, uint64_t owner, struct slice name);
+void mount_session_lost(void *mount);
+void request_serve_lock(struct request *r);
 
 /* ---- mount_check.c ---- */
 

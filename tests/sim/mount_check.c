@@ -84,14 +84,15 @@ static void check_order(struct request *r, size_t commit)
 
 static const char *request_name(const struct request *r)
 {
-    static const char *const names[] = {"node", "value", "page", "update", "sync"};
+    static const char *const names[] = {"node", "value", "page",  "update",
+                                        "sync", "lock",  "unlock"};
     return names[r->kind];
 }
 
 /* Reads never fail; what changes something may, for reasons. */
 static bool may_fail(const struct request *r)
 {
-    bool changes = r->kind == REQUEST_UPDATE || r->kind == REQUEST_SYNC;
+    bool changes = r->kind >= REQUEST_UPDATE;
     if (r->error == ECP_EIO)
         return changes && host_failed(r->mount->host, r->began.time);
     if (r->error == ECP_EPROTO || r->error == ECP_ECORRUPT || r->error == ECP_EORDER)
@@ -121,11 +122,16 @@ void request_check(struct request *r)
         history_synced(m->history, &r->began);
         return;
     }
+    if (r->kind == REQUEST_LOCK || r->kind == REQUEST_UNLOCK)
+        return;
     if (r->kind == REQUEST_PAGE) {
         check_page(r);
         note_listing(r);
         return;
     }
     check_changed(r);
-    history_saw(m->history, &r->began, r->node, &r->seen[0], r->exact, m->process->name);
+    size_t at =
+        history_saw(m->history, &r->began, r->node, &r->seen[0], r->exact, m->process->name);
+    if (r->owner && !m->lost[r->owner] && r->writer != MOUNT_NOBODY && r->writer != m->number)
+        history_passed(m->history, at);
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client process does with the calls of applications: asks the cache, or the server. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include "net/call.h"
 #include "tests/sim/mount.h"
 
@@ -18,6 +22,16 @@ static uint32_t max_value(const struct request *r)
 
 /* ---- Answers ---- */
 
+static unsigned writer_of(const struct node *node)
+{
+    unsigned mount = MOUNT_NOBODY, number;
+    unsigned long long before;
+    char *text = xasprintf("%.*s", (int)node->value.len, (const char *)node->value.data);
+    sscanf(text, COUNTER_FORMAT, &mount, &number, &before);
+    free(text);
+    return mount;
+}
+
 static void got_node(struct request *r, const struct node *node, uint64_t until)
 {
     r->seen[0] = state_of(node);
@@ -26,6 +40,7 @@ static void got_node(struct request *r, const struct node *node, uint64_t until)
     if (r->exact && node->flags & NODE_VALUE && !node->value.data && node->value_len)
         world_fail(r->mount->world, "%s: a value that was asked for did not come",
                    r->mount->process->name);
+    r->writer = r->node == NODE_COUNTER && node->value.data ? writer_of(node) : MOUNT_NOBODY;
     request_reply(r, 0, until);
 }
 
@@ -65,6 +80,8 @@ static void update_reply(void *cookie)
 
 static void got_update(struct request *r, int error, uint64_t stamp)
 {
+    r->call = NULL;
+    r->cache_call = NULL;
     r->error = error;
     r->stamp = stamp;
     update_reply(r);
@@ -120,7 +137,7 @@ static void serve_plain(struct request *r)
                                   .view = VIEW_FILES,
                                   .budget = 65536};
     if (r->kind == REQUEST_UPDATE)
-        call_update(client, r->updates, r->count, call_update_done, r);
+        r->call = call_update(client, r->updates, r->count, call_update_done, r);
     else if (r->kind == REQUEST_SYNC)
         call_sync(client, sync_done, r);
     else if (r->kind == REQUEST_PAGE)
@@ -177,7 +194,7 @@ static void serve_page(struct request *r)
 static void serve_cached(struct request *r)
 {
     if (r->kind == REQUEST_UPDATE)
-        cache_update(r->mount->cache, r->updates, r->count, cache_update_done, r);
+        r->cache_call = cache_update(r->mount->cache, r->updates, r->count, cache_update_done, r);
     else if (r->kind == REQUEST_SYNC)
         cache_sync(r->mount->cache, sync_done, r);
     else if (r->kind == REQUEST_PAGE)
@@ -192,7 +209,11 @@ void request_serve(void *cookie)
     r->event = NULL;
     if (r->kind == REQUEST_UPDATE)
         r->number = ++r->mount->updates;
-    if (r->mount->plain)
+    if (r->kind == REQUEST_LOCK || r->kind == REQUEST_UNLOCK)
+        request_serve_lock(r);
+    else if (r->owner && r->mount->lost[r->owner] && r->kind == REQUEST_UPDATE)
+        request_reply(r, ECP_EDISCONNECTED, 0);
+    else if (r->mount->plain)
         serve_plain(r);
     else
         serve_cached(r);

@@ -27,7 +27,8 @@ static void begin(struct scene *scene, uint64_t seed, bool verbose)
         struct mount *m = &scene->mounts[i];
         struct process *p = process_new(world, names[i], any_drift(world));
         p->way <<= world_chance(world, 1, 2) ? world_random(world, 6) : 0;
-        mount_init(m, &scene->host, p, world_chance(world, 1, 6), 2048u << world_random(world, 4));
+        mount_init(m, i, &scene->host, p, world_chance(world, 1, 6),
+                   2048u << world_random(world, 4));
         mount_start(m);
     }
     faults_begin(scene);

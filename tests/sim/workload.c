@@ -7,15 +7,19 @@
 
 #include "base/buf.h"
 
-#define CHAIN      16 /* messages of a mount that an update may have to wait for */
-#define HOT_MAX    3
-#define LONG_VALUE 1500 /* bytes; more than comes along in a page */
+#define CHAIN       16 /* messages of a mount that an update may have to wait for */
+#define HOT_MAX     3
+#define RECONNECTED (10 * LOOP_SEC) /* after a start all mounts know that they must begin anew */
+#define LONG_VALUE  1500            /* bytes; more than comes along in a page */
 
 struct thread {
     struct workload *w;
     unsigned mount;
     bool busy;
     struct request r;
+    unsigned owner; /* of locks */
+    bool locking;   /* the counter is being changed */
+    uint64_t incarnation;
     struct update updates[BATCH_MAX];
     char values[BATCH_MAX][LONG_VALUE + 32];
     uint64_t began;
@@ -28,6 +32,7 @@ struct workload {
     uint64_t pause;                   /* between two operations of a thread, at most */
     unsigned updates;                 /* in a hundred operations */
     unsigned shorter;                 /* of so many values one is long */
+    unsigned locks;                   /* in a hundred operations */
     unsigned unconditional;           /* of so many updates one has a condition */
     uint8_t favourite;                /* kind of update */
     unsigned hot[HOT_MAX], hot_count; /* nodes that most operations are about, if any */
@@ -42,12 +47,18 @@ static uint64_t draw(struct thread *t, uint64_t below)
     return world_random(t->w->scene->world, below);
 }
 
+static unsigned any_but_counter(struct world *world)
+{
+    unsigned n = NODE_TOP + (unsigned)world_random(world, NODES - 2);
+    return n < NODE_COUNTER ? n : n + 1;
+}
+
 static unsigned any_node(struct thread *t)
 {
     struct workload *w = t->w;
     if (w->hot_count && draw(t, 8))
         return w->hot[draw(t, w->hot_count)];
-    return NODE_TOP + (unsigned)draw(t, NODES - NODE_TOP);
+    return any_but_counter(t->w->scene->world);
 }
 
 static struct slice any_key(struct thread *t)
@@ -109,6 +120,21 @@ static void check_room(struct thread *t)
 }
 
 /*
+ * What becomes of a call is known, unless its session is lost: with the server, or when it was
+ * without connection for most of the recovery window, which is long enough to notice.
+ */
+static void check_outcome(struct thread *t)
+{
+    struct scene *scene = t->w->scene;
+    const struct host *host = &scene->host;
+    if (t->r.error == ECP_EDISCONNECTED && host->started + RECONNECTED < t->began &&
+        !(t->r.owner && scene->mounts[t->mount].lost[t->r.owner]) &&
+        host->recovery >= 2 * host->term && scene_trouble(scene, t->mount) < host->recovery / 2)
+        world_fail(scene->world, "%s: a session was lost without reason",
+                   scene->mounts[t->mount].process->name);
+}
+
+/*
  * No call is held while the disk is full. No update is held for longer than leases run, unless its
  * mount or the server was in trouble. Each fault of another mount may let one more lease run out.
  * Updates of the same nodes wait for each other, and so for messages of each.
@@ -137,7 +163,13 @@ static void begin(struct thread *t)
     t->began = scene->world->now;
     t->faults = scene_faults(scene);
     t->r = (struct request){.kind = REQUEST_NODE, .node = any_node(t), .done = done, .cookie = t};
-    if (draw(t, 100) < t->w->updates) {
+    if (draw(t, 100) < t->w->locks) {
+        t->locking = true;
+        t->incarnation = scene->mounts[t->mount].incarnation;
+        t->r.kind = REQUEST_LOCK;
+        t->r.node = NODE_COUNTER;
+        t->r.owner = t->owner;
+    } else if (draw(t, 100) < t->w->updates) {
         t->r.kind = REQUEST_UPDATE;
         t->r.updates = t->updates;
         t->r.count = draw(t, 3) ? 1 : 1 + draw(t, BATCH_MAX);
@@ -146,6 +178,8 @@ static void begin(struct thread *t)
     } else if (draw(t, 3) == 0) {
         t->r.kind = REQUEST_PAGE;
         t->r.node = (unsigned)draw(t, NODE_FIRST + SPREAD);
+        if (t->r.node == NODE_COUNTER)
+            t->r.node = NODE_TOP;
         t->r.from = draw(t, 3) ? 0 : (unsigned)draw(t, history_children(t->r.node, &first));
     } else if (draw(t, 4) == 0) {
         t->r.kind = REQUEST_SYNC;
@@ -167,6 +201,41 @@ static void next(void *cookie)
         world_after(scene->world, 20 * LOOP_MS, next, t);
 }
 
+static void count(struct thread *t, uint64_t after)
+{
+    int n = snprintf(t->values[0], sizeof(t->values[0]), COUNTER_FORMAT, t->mount, t->w->begun,
+                     (unsigned long long)after);
+    t->updates[0] = (struct update){.kind = UPDATE_SET,
+                                    .key = key_slice(&t->w->scene->host.history.keys[NODE_COUNTER]),
+                                    .value = slice_of(t->values[0], (size_t)n)};
+    t->r.updates = t->updates;
+    t->r.count = 1;
+}
+
+/* Lock, read, write what tells which version was read, unlock. False: the last step was done. */
+static bool lock_step(struct thread *t)
+{
+    struct request last = t->r;
+    struct mount *m = &t->w->scene->mounts[t->mount];
+    t->locking = last.kind != REQUEST_UNLOCK && t->incarnation == m->incarnation &&
+                 !(last.kind == REQUEST_LOCK && last.error);
+    if (!t->locking)
+        return false;
+    t->began = t->w->scene->world->now;
+    t->faults = scene_faults(t->w->scene);
+    t->r = (struct request){.node = NODE_COUNTER, .owner = t->owner, .done = done, .cookie = t};
+    if (last.kind == REQUEST_LOCK) {
+        t->r.kind = REQUEST_VALUE;
+    } else if (last.kind == REQUEST_VALUE && !last.error) {
+        t->r.kind = REQUEST_UPDATE;
+        count(t, last.seen[0].stamp);
+    } else {
+        t->r.kind = REQUEST_UNLOCK;
+    }
+    request_begin(m, &t->r);
+    return true;
+}
+
 static void done(void *cookie)
 {
     struct thread *t = cookie;
@@ -177,16 +246,19 @@ static void done(void *cookie)
         request_begin(&scene->mounts[t->mount], &t->r);
         return;
     }
-    if (!t->r.error)
+    if (!t->r.error && t->r.kind < REQUEST_LOCK)
         check_time(t);
     check_room(t);
+    check_outcome(t);
+    if (t->locking && lock_step(t))
+        return;
     t->busy = false;
     world_after(scene->world, draw(t, 4) ? draw(t, t->w->pause) : 0, next, t);
 }
 
 struct workload *workload_new(struct scene *scene, unsigned threads, unsigned operations)
 {
-    static const unsigned shares[] = {10, 30, 60}, shorter[] = {12, 6, 2};
+    static const unsigned shares[] = {10, 30, 60}, shorter[] = {12, 6, 2}, locks[] = {0, 3, 20, 70};
     unsigned count = threads * scene->mount_count;
     struct workload *w = xcalloc(1, sizeof(*w) + count * sizeof(w->threads[0]));
     w->scene = scene;
@@ -194,15 +266,17 @@ struct workload *workload_new(struct scene *scene, unsigned threads, unsigned op
     w->count = count;
     w->pause = LOOP_MS << world_random(scene->world, scene->of_disk ? 5 : 9);
     w->updates = scene->of_disk ? 90 : shares[world_random(scene->world, 3)];
+    w->locks = locks[world_random(scene->world, 4)];
     w->shorter = shorter[world_random(scene->world, 3)];
     w->favourite = kinds[world_random(scene->world, sizeof(kinds))];
     w->unconditional = 1u << world_random(scene->world, 4);
     w->hot_count = (unsigned)world_random(scene->world, HOT_MAX + 1);
     for (unsigned i = 0; i < w->hot_count; i++)
-        w->hot[i] = NODE_TOP + (unsigned)world_random(scene->world, NODES - NODE_TOP);
+        w->hot[i] = any_but_counter(scene->world);
     for (unsigned i = 0; i < count; i++) {
         w->threads[i].w = w;
         w->threads[i].mount = i % scene->mount_count;
+        w->threads[i].owner = 1 + i / scene->mount_count;
         world_after(scene->world, 1 + world_random(scene->world, w->pause), next, &w->threads[i]);
     }
     return w;
