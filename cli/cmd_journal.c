@@ -99,6 +99,8 @@ static void print_op(struct buf *line, const struct journal_op *op)
 static bool concerns(const struct journal_print *p, const struct journal_op *op)
 {
     struct slice below = key_slice(&p->below);
+    if (op->kind == JOURNAL_NOTES)
+        return false;
     return slice_has_prefix(op->key, below) ||
            (op->kind == JOURNAL_KILL && slice_has_prefix(below, op->key));
 }

@@ -57,6 +57,7 @@ int session_open(struct cli *cli)
     struct client_config config = {.address = cli->where.address,
                                    .namespace = cli->where.namespace,
                                    .program = program,
+                                   .resumes = cli->resumes,
                                    .lock = on_lock,
                                    .session_lost = on_session_lost,
                                    .state = on_state,

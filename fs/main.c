@@ -223,7 +223,7 @@ static void session_lost(void *cookie)
 {
     struct mount *m = cookie;
 
-    log_warning("%s: the session has ended: its locks are lost", m->url.text);
+    log_notice("%s: the session has ended; another begins", m->url.text);
     if (m->fs.locks)
         locks_disconnected(m->fs.locks);
 }

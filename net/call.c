@@ -259,7 +259,7 @@ static int put_batch(struct buf *out, const struct update *updates, size_t count
 {
     if (count == 0 || count > BATCH_MAX_OPS)
         return count ? ECP_ETOOBIG : ECP_EINVAL;
-    size_t mark = msg_update_begin(out, 0); /* put_call gives the sequence number */
+    size_t mark = msg_update_begin(out, 0, 0); /* put_call gives the numbers */
     for (size_t i = 0; i < count; i++) {
         if (updates[i].key.len > KEY_MAX_LEN)
             return ECP_EKEYLONG;

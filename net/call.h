@@ -34,6 +34,7 @@ struct client_config {
     const char *namespace; /* copied */
     const char *program;   /* who we are, for the server's log ("ecp 0.1"); copied */
     bool reconnect; /* keep trying (0.1 s to 5 s between tries); else the first failure is final */
+    bool resumes; /* client_set_reconnect will follow */
     uint64_t connect_timeout; /* ns until a try is given up; 0: 10 s */
     /*
      * Leased pages (call_read_args.lease) are no longer right about these touches; to be answered
@@ -57,6 +58,13 @@ struct client_config {
      * stream. May be NULL, when no lock is delegable. Must not free the client.
      */
     void (*lock)(void *cookie, bool lost, uint64_t owner, struct slice name);
+    /*
+     * The session goes on, but the server has been started anew: the locks are to be declared, by
+     * call_lock with `reclaim`, before this returns. LOCKs and UNLOCKs without an answer are sent
+     * again after that; client_lock_kept and client_lock_pass are forgotten. NULL: session_lost is
+     * called, for the locks are lost. Must not free the client.
+     */
+    void (*reclaim)(void *cookie);
     /* The session is over, and with it all locks: the server does not know it any more, or it is
      * without a connection for longer than the recovery window. Comes before anything of another
      * session, and before the ends of calls. May be NULL. Must not free the client. */
@@ -195,6 +203,8 @@ struct call_lock_args {
     bool patient;   /* wait although it is a deadlock; else ECP_EDEADLOCK */
     bool replace;   /* all that the owner holds is unlocked first */
     bool test;      /* nothing is taken when it is granted; not with wait */
+    bool reclaim;   /* only in client_config.reclaim: held already. When done tells an error,
+                     the lock is lost; unless it is ECP_ECANCELED, for it was declared anew */
 };
 /* stamp rises with each grant of the server: it tells an old holder from a newer one. */
 typedef void call_lock_fn(void *cookie, int error, uint64_t stamp);

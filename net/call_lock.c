@@ -56,13 +56,14 @@ struct call *call_lock(struct client *client, const struct call_lock_args *args,
     m.flags =
         (uint8_t)((args->wait ? MSG_LOCK_WAIT : 0) | (args->delegable ? MSG_LOCK_DELEGABLE : 0) |
                   (args->patient ? MSG_LOCK_PATIENT : 0) | (args->replace ? MSG_LOCK_REPLACE : 0) |
-                  (args->test ? MSG_LOCK_TEST : 0));
+                  (args->test ? MSG_LOCK_TEST : 0) | (args->reclaim ? MSG_LOCK_RECLAIM : 0));
     if (!error)
         msg_put_lock(&client->scratch, &m, items);
     free(items);
     struct call *call = error ? client_refuse(client, &lock_kind, error, cookie)
                               : client_submit(client, &lock_kind, cookie);
     call->done.lock = done;
+    call->reclaims = args->reclaim;
     return call;
 }
 

@@ -276,6 +276,7 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
     hello.resume_session = c->session;
     hello.resume_secret = c->secret;
     hello.received = c->resend.got;
+    hello.flags = c->config.reconnect || c->config.resumes ? MSG_HELLO_RESUMES : 0;
     begin_asking(c);
     size_t mark = frame_begin(&c->out, MSG_HELLO, c->asked_id);
     msg_put_hello(&c->out, &hello);

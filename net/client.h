@@ -4,6 +4,8 @@
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
+#include <bsd/sys/queue.h>
+
 #include "net/call.h"
 #include "net/conn.h"
 #include "net/msg.h"
@@ -30,7 +32,9 @@ struct call {
     struct call *prev, *next;
     struct call *chain; /* in client->table, while in client->sent */
     uint64_t id;        /* of the frame; a new one each time it is sent */
-    uint64_t sequence;  /* updates: given when sent */
+    uint64_t sequence;  /* updates: given when sent first */
+    TAILQ_ENTRY(call) flight; /* in client->flight, while flying */
+    bool flying;
     uint64_t sent_at;   /* loop_now */
     int error;          /* in client->ending: what done is told */
     union {
@@ -45,7 +49,8 @@ struct call {
         call_locks_fn *locks;
     } done;
     void *cookie;
-    size_t len; /* bytes of payload, which is kept until the answer */
+    bool reclaims; /* a LOCK that declares */
+    size_t len;    /* bytes of payload, which is kept until the answer */
     uint8_t payload[];
 };
 
@@ -65,6 +70,8 @@ struct client {
     uint64_t last_id;
     uint64_t round_trips;
     bool local;               /* a unix socket: the system tells when the server is gone */
+    TAILQ_HEAD(, call) flight; /* updates sent and not answered */
+    uint64_t instance;        /* of the server that knows the session */
     uint64_t session, secret; /* of the last WELCOME; 0: none, or given up */
     uint64_t recovery;        /* ns, the window in which it may be resumed */
     struct loop_event *window; /* its end, while there is no connection */
@@ -102,7 +109,7 @@ static inline bool call_is_once(const struct call *call)
 {
     uint16_t type = call->kind->request;
     return type == MSG_UPDATE || type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE ||
-           type == MSG_SYNC || !call->kind->answer;
+           type == MSG_SYNC || type == MSG_RECLAIMED || !call->kind->answer;
 }
 
 /* ---- client_queue.c ---- */
@@ -128,6 +135,9 @@ void client_flush(struct client *client);
 /* The connection is gone. Of what was sent and got no answer, that which is not kept is to be sent
  * again, in its order and before what waits. */
 void client_unsend(struct client *client);
+/* The server was started anew: what it has not answered is sent again, after what is declared to be
+ * held and before what waits. */
+void client_reclaim(struct client *client);
 /* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
 void client_end_sent(struct client *client);
 /* Every call that waits ends with error. */

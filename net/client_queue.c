@@ -80,12 +80,21 @@ static void unqueue(struct client *c, struct call *call)
     list_remove(call);
 }
 
+/* An update has its answer, or will have none. */
+static void land(struct client *c, struct call *call)
+{
+    if (call->flying)
+        TAILQ_REMOVE(&c->flight, call, flight);
+    call->flying = false;
+}
+
 void client_forget(struct client *c, struct call *call)
 {
     unqueue(c, call);
     if (call_is_update(call)) {
         c->updates--;
         c->update_bytes -= call->len;
+        land(c, call);
     }
 }
 
@@ -165,13 +174,84 @@ void client_unsend(struct client *c)
     }
 }
 
+static int reclaimed_answered(struct call *call, struct slice payload)
+{
+    return payload.len ? ECP_EPROTO : 0;
+}
+
+static void reclaimed_failed(struct call *call, int error, uint32_t index, const char *text)
+{
+}
+
+static const struct call_kind reclaimed_kind = {MSG_RECLAIMED, MSG_SYNCED, reclaimed_answered,
+                                                reclaimed_failed};
+
+/* From a list to another; but what was declared is declared anew. */
+static void take_calls(struct client *c, struct call_list *from, struct call_list *to)
+{
+    while (from->first) {
+        struct call *call = from->first;
+        unqueue(c, call);
+        if (call->reclaims)
+            end_later(c, call, ECP_ECANCELED);
+        else if (call->kind == &reclaimed_kind)
+            call_free(call);
+        else
+            list_add(to, call);
+    }
+}
+
+static void wait_for(struct client *c, struct call_list *list)
+{
+    while (list->first) {
+        struct call *call = list->first;
+        list_remove(call);
+        list_add(&c->waiting, call);
+        c->waiting_bytes += call->len;
+    }
+}
+
+void client_reclaim(struct client *c)
+{
+    struct call_list again = {0}, waiting = {0};
+    take_calls(c, &c->waiting, &waiting);
+    take_calls(c, &c->sent, &again);
+    if (c->config.reclaim)
+        c->config.reclaim(c->config.cookie);
+    else if (c->config.session_lost)
+        c->config.session_lost(c->config.cookie);
+    wait_for(c, &again);
+    client_submit(c, &reclaimed_kind, NULL);
+    wait_for(c, &waiting);
+}
+
 void client_end_sent(struct client *c)
 {
+    struct call *call;
+    while ((call = TAILQ_FIRST(&c->flight)))
+        land(c, call);
     while (c->sent.first)
         client_end_call(c, c->sent.first, ECP_EDISCONNECTED);
 }
 
 /* Sending */
+
+static void patch_u64(struct buf *b, size_t at, uint64_t v)
+{
+    patch_u32(b, at, (uint32_t)v);
+    patch_u32(b, at + 4, (uint32_t)(v >> 32));
+}
+
+static void number(struct client *c, struct call *call, size_t at)
+{
+    if (!call->sequence) {
+        call->sequence = ++c->last_sequence;
+        call->flying = true;
+        TAILQ_INSERT_TAIL(&c->flight, call, flight);
+    }
+    patch_u64(&c->out, at, call->sequence);
+    patch_u64(&c->out, at + 8, TAILQ_FIRST(&c->flight)->sequence - 1);
+}
 
 static void put_call(struct client *c, struct call *call)
 {
@@ -181,9 +261,7 @@ static void put_call(struct client *c, struct call *call)
     size_t at = c->out.len;
     buf_append(&c->out, call->payload, call->len);
     if (call_is_update(call)) {
-        call->sequence = ++c->last_sequence;
-        patch_u32(&c->out, at, (uint32_t)call->sequence);
-        patch_u32(&c->out, at + 4, (uint32_t)(call->sequence >> 32));
+        number(c, call, at);
     }
     if (call_is_once(call))
         resend_keep(&c->resend, &c->out, mark);
@@ -296,6 +374,7 @@ static void free_list(struct client *c, struct call_list *list)
 
 void client_queue_init(struct client *c)
 {
+    TAILQ_INIT(&c->flight);
     c->table_size = TABLE_MIN;
     c->table = xcalloc(c->table_size, sizeof(struct call *));
 }

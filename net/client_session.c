@@ -36,6 +36,15 @@ void client_session_away(struct client *c)
         c->window = loop_timer(c->loop, end > now ? end - now : 0, window_over, c);
 }
 
+/* The session is known, but the locks, the leases and what was on its way are not. */
+static void restarted(struct client *c)
+{
+    client_lease_lose(c);
+    c->serial_base = c->serial_last;
+    resend_clear(&c->resend);
+    client_reclaim(c);
+}
+
 int client_session_welcome(struct client *c, const struct msg_welcome *m)
 {
     if (m->session != c->session) {
@@ -44,9 +53,12 @@ int client_session_welcome(struct client *c, const struct msg_welcome *m)
         c->secret = m->secret;
         c->last_sequence = 0;
         c->serial_base = c->serial_last;
+    } else if (m->instance != c->instance) {
+        restarted(c);
     } else if (resend_had(&c->resend, m->received)) {
         return ECP_EPROTO;
     }
+    c->instance = m->instance;
     loop_cancel(c->loop, c->window);
     c->window = NULL;
     c->term = m->lease_ms * LOOP_MS;

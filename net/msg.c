@@ -27,6 +27,7 @@ void msg_put_hello(struct buf *out, const struct msg_hello *m)
     put_u64(out, m->resume_session);
     put_u64(out, m->resume_secret);
     put_u64(out, m->received);
+    put_u8(out, m->flags);
     /* One byte over the limit is enough for the server to see that a name is too long. */
     put_bytes16(out, cut(m->namespace, NAME_MAX_LEN + 1));
     put_bytes16(out, cut(m->program, NAME_MAX_LEN));
@@ -41,10 +42,11 @@ int msg_get_hello(struct slice payload, struct msg_hello *m)
     m->resume_session = get_u64(&r);
     m->resume_secret = get_u64(&r);
     m->received = get_u64(&r);
+    m->flags = get_u8(&r);
     m->namespace = get_bytes16(&r);
     m->program = get_bytes16(&r);
     skip_options(&r);
-    if (!reader_at_end(&r) || magic != PROTOCOL_MAGIC || m->version_min == 0 ||
+    if (!reader_at_end(&r) || magic != PROTOCOL_MAGIC || m->flags > MSG_HELLO_FLAGS_ALL || m->version_min == 0 ||
         m->version_min > m->version_max || m->namespace.len > NAME_MAX_LEN ||
         m->program.len > NAME_MAX_LEN)
         return ECP_EPROTO;

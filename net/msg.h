@@ -54,10 +54,11 @@ enum message_type {
     MSG_LOCKS = 74,
     MSG_LOCK_FORCE = 75,
     MSG_LOCK_FORCED = 76,
+    MSG_RECLAIMED = 77, /* client: after a restart of the server, all it held is declared */
     /* Administration */
     MSG_STATS = 80, /* figures of the server */
     MSG_STATS_IS = 81,
-    /* 77-79: locks; 82-95: administration. Reserved. */
+    /* 78-79: locks; 82-95: administration. Reserved. */
 };
 
 /*
@@ -68,11 +69,17 @@ enum message_type {
  * which unknown tags are skipped.
  */
 
+enum msg_hello_flags {
+    MSG_HELLO_RESUMES = 1, /* it will come back when its connection is lost, or the server */
+    MSG_HELLO_FLAGS_ALL = 1
+};
+
 struct msg_hello {
     uint16_t version_min, version_max;
     uint64_t resume_session; /* 0: a new session */
     uint64_t resume_secret;
     uint64_t received; /* kept frames of that session that have come */
+    uint8_t flags;     /* enum msg_hello_flags */
     struct slice namespace;
     struct slice program; /* "ecpfs 0.1 host/pid", for logs and status; at most 255 bytes */
 };
@@ -218,11 +225,11 @@ int msg_get_space(struct slice payload, struct space *m);
  * put_update appends one, msg_update_end patches the count. Decoding checks every update (as
  * update_check of the store does).
  */
-size_t msg_update_begin(struct buf *out, uint64_t sequence); /* returns a mark */
+size_t msg_update_begin(struct buf *out, uint64_t sequence, uint64_t answered); /* returns a mark */
 void msg_put_update(struct buf *out, const struct update *update);
 void msg_update_end(struct buf *out, size_t mark, uint32_t count);
 struct msg_update {
-    uint64_t sequence;
+    uint64_t sequence, answered; /* all up to this one have been answered */
     uint32_t count;
     struct reader r; /* at the next update */
 };

@@ -61,8 +61,7 @@ static int get_who(struct reader *r, struct msg_lock_who *who, uint8_t *flags)
     who->group = *flags & MSG_LOCK_GROUPED ? get_bytes(r, MSG_LOCK_GROUP_LEN).data : NULL;
     who->process = *flags & MSG_LOCK_PROCESS ? get_u64(r) : 0;
     who->text = get_bytes16(r);
-    return r->bad || *flags > MSG_LOCK_FLAGS_ALL || who->text.len > MSG_LOCK_TEXT_MAX ? ECP_EPROTO
-                                                                                      : 0;
+    return r->bad || who->text.len > MSG_LOCK_TEXT_MAX ? ECP_EPROTO : 0;
 }
 
 static void put_items(struct buf *out, uint16_t count, const struct msg_lock_item *items)

@@ -15,9 +15,9 @@ enum msg_lock_flags {
     MSG_LOCK_PATIENT = 4,   /* wait although it would be for itself */
     MSG_LOCK_REPLACE = 8,   /* all that the owner holds is released first */
     MSG_LOCK_GROUPED = 16,  /* a group follows; set by its presence */
-    MSG_LOCK_TEST = 32,    /* nothing is taken when it is granted */
-    MSG_LOCK_PROCESS = 64, /* a process follows; set by its presence */
-    MSG_LOCK_FLAGS_ALL = 127
+    MSG_LOCK_TEST = 32,     /* nothing is taken when it is granted */
+    MSG_LOCK_PROCESS = 64,  /* a process follows; set by its presence */
+    MSG_LOCK_RECLAIM = 128, /* held already, from before a restart of the server */
 };
 
 struct msg_lock_item {

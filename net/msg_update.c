@@ -8,10 +8,11 @@
 #define UPDATE_MIN_SIZE 9  /* bytes: kind, cond, flags, key length, value length */
 #define UPDATE_MAX_HEAD 17 /* the same with a stamp */
 
-size_t msg_update_begin(struct buf *out, uint64_t sequence)
+size_t msg_update_begin(struct buf *out, uint64_t sequence, uint64_t answered)
 {
     size_t mark = out->len;
     put_u64(out, sequence);
+    put_u64(out, answered);
     put_u32(out, 0);
     return mark;
 }
@@ -45,15 +46,16 @@ void msg_put_update(struct buf *out, const struct update *u)
 
 void msg_update_end(struct buf *out, size_t mark, uint32_t count)
 {
-    patch_u32(out, mark + 8, count);
+    patch_u32(out, mark + 16, count);
 }
 
 int msg_get_update(struct slice payload, struct msg_update *m)
 {
     m->r = reader_of(payload);
     m->sequence = get_u64(&m->r);
+    m->answered = get_u64(&m->r);
     m->count = get_u32(&m->r);
-    if (m->r.bad || m->sequence == 0 || m->count == 0 || m->count > BATCH_MAX_OPS ||
+    if (m->r.bad || m->sequence == 0 || m->answered >= m->sequence || m->count == 0 || m->count > BATCH_MAX_OPS ||
         m->count > (size_t)(m->r.end - m->r.at) / UPDATE_MIN_SIZE)
         return ECP_EPROTO;
     return 0;

@@ -27,6 +27,8 @@ enum batch_state {
     BATCH_APPLYING
 };
 
+struct formers;
+
 /* From UPDATE until it is answered or, its session having ended, dropped. */
 struct batch {
     TAILQ_ENTRY(batch) of_session; /* until APPLYING */
@@ -50,7 +52,9 @@ struct backend {
     struct backend *next;
     unsigned refs;       /* namespaces and batches */
     unsigned namespaces; /* of them; the server's list has it while there are any */
+    struct loop *loop;
     struct store *store;
+    struct formers *formers;
     struct lease_table *leases;
     struct locks *locks; /* NULL until one is asked for */
     uint64_t blocked;           /* plans in vain */
@@ -59,7 +63,8 @@ struct backend {
     struct batch *next_in_line; /* BLOCKED too often: none gets in before it; or NULL */
 };
 
-struct backend *backend_new(struct loop *loop, struct store *store);
+/* window: ns in which sessions of before the start may come back. */
+struct backend *backend_new(struct loop *loop, struct store *store, uint64_t window);
 void backend_unref(struct backend *backend);
 /* Appends lines "name value". */
 void backend_stats(const struct backend *backend, struct buf *out);

@@ -117,6 +117,7 @@ static const struct service services[] = {
     [MSG_SPACE] = {serve_space, .answers = true, .empty = true},
     [MSG_UPDATE] = {serve_update, .answers = true},
     [MSG_SYNC] = {serve_sync, .answers = true, .empty = true},
+    [MSG_RECLAIMED] = {serve_sync, .answers = true, .empty = true},
     [MSG_INVALIDATED] = {serve_invalidated, .answers = true, .empty = true},
     [MSG_RELEASE] = {serve_release, .answers = false},
     [MSG_LOCK] = {serve_lock, .answers = true},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/former.h"
 #include "server/locks.h"
 
 static void welcome(struct session *session, uint16_t version)
@@ -57,14 +58,18 @@ static uint16_t choose_version(const struct msg_hello *m)
 static void begin(struct session *session, const struct msg_hello *m, uint16_t version)
 {
     session->term = server_limits(session->server)->lease_time;
-    session->id = random_nonzero(session->loop);
-    session->secret = random_nonzero(session->loop);
+    session->resumes = m->flags & MSG_HELLO_RESUMES;
+    if (!m->resume_session || !former_resume(session->namespace->backend->formers, session,
+                                             m->resume_session, m->resume_secret)) {
+        session->id = random_nonzero(session->loop);
+        session->secret = random_nonzero(session->loop);
+    }
     session->program =
         xasprintf("%.*s", (int)m->program.len, m->program.len ? (const char *)m->program.data : "");
     session_connected(session);
     welcome(session, version);
-    log_info("%s: session of %s, namespace %s", session->peer, session->program,
-             session->namespace->name);
+    log_info("%s: session of %s, namespace %s%s", session->peer, session->program,
+             session->namespace->name, session->recovered ? ", from before the restart" : "");
 }
 
 /* The session goes on over the connection of `via`, which ends. */

@@ -42,8 +42,45 @@ bool lock_seat_durable(struct lock_seat *seat)
     return false;
 }
 
+struct lock_known {
+    struct lock_seat *seat; /* NULL: gone */
+};
+
+static void known(void *cookie, int error)
+{
+    struct lock_known *k = cookie;
+    struct lock_seat *seat = k->seat;
+
+    free(k);
+    if (!seat)
+        return;
+    seat->asked = NULL;
+    seat->known = !error;
+    seat->unknown = error;
+    if (seat->session)
+        lock_seat_run(seat);
+}
+
+bool lock_seat_known(struct lock_seat *seat)
+{
+    struct session *session = seat->session;
+
+    if (seat->known || !session->resumes)
+        return true;
+    if (seat->asked)
+        return false;
+    seat->unknown = 0;
+    seat->asked = xcalloc(1, sizeof(*seat->asked));
+    seat->asked->seat = seat;
+    session->known = true;
+    store_session_begin(seat->locks->store, session->id, session->secret, true, known, seat->asked);
+    return false;
+}
+
 void lock_seat_forget_sync(struct lock_seat *seat)
 {
+    if (seat->asked)
+        seat->asked->seat = NULL;
     if (seat->sync)
         seat->sync->seat = NULL;
 }

@@ -213,6 +213,12 @@ void lock_seat_end(struct session *session)
         return;
     locks = seat->locks;
     seat_empty(seat);
+    if (server_stopping(session->server)) { /* what it holds it will declare to the next server */
+        seat->session = NULL;
+        session->seat = NULL;
+        lock_events_serve(locks);
+        return;
+    }
     if (lock_session_count(seat->holder) && !session->released)
         log_notice("%s: has ended, and with it its %zu locks", seat->name,
                    lock_session_count(seat->holder));

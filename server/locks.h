@@ -14,6 +14,8 @@ struct locks;
 struct lock_seat;
 
 void locks_free(struct locks *locks);
+/* Serves what has waited for sessions of before the restart. locks may be NULL. */
+void locks_serve_all(struct locks *locks);
 void locks_stats(const struct locks *locks, struct buf *out);
 
 /* The session has lost its connection; and it has another. */

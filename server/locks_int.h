@@ -48,6 +48,9 @@ struct lock_seat {
     uint64_t id;
     char *name;
     bool warned, full;
+    struct lock_known *asked; /* under way: the store is told that the session may hold locks */
+    bool known;               /* it has been, or need not be */
+    int unknown;              /* or the error that keeps it from being */
     bool unsynced;          /* an update was done, and is not known to be on disk */
     struct lock_sync *sync; /* under way for those done before; else NULL */
     size_t updates;         /* of a session that has ended, still to be done */
@@ -74,6 +77,9 @@ void lock_seat_check(struct lock_seat *seat);
  * ended, lock_seat_check is called when it is. */
 bool lock_seat_durable(struct lock_seat *seat);
 void lock_seat_forget_sync(struct lock_seat *seat);
+/* Whether a crash of the server would leave a trace of the session. If not, lock_seat_run is called
+ * when it would, or seat->unknown is set. */
+bool lock_seat_known(struct lock_seat *seat);
 
 /* ---- serve_lock.c ---- */
 

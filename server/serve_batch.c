@@ -3,16 +3,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include "server/batch.h"
+#include "server/former.h"
 #include "server/locks.h"
 
 #define GLOBALS_MAX 64 /* a coarse batch over more globals touches all of them */
 
-struct backend *backend_new(struct loop *loop, struct store *store)
+struct backend *backend_new(struct loop *loop, struct store *store, uint64_t window)
 {
     struct backend *backend = xcalloc(1, sizeof(*backend));
 
     backend->refs = backend->namespaces = 1;
+    backend->loop = loop;
     backend->store = store;
+    backend->formers = formers_new(backend, window);
     backend->leases = lease_table_new(loop, NULL);
     TAILQ_INIT(&backend->waiting);
     return backend;
@@ -24,6 +27,7 @@ void backend_unref(struct backend *backend)
         return;
     if (backend->last)
         lease_recall_end(backend->last);
+    formers_free(backend->formers);
     locks_free(backend->locks);
     lease_table_free(backend->leases);
     free(backend);

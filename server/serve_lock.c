@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "net/msg_lock.h"
 #include "server/batch.h"
+#include "server/former.h"
 #include "server/locks_int.h"
 
 #define FULL_WARN  85 /* per cent of the table, or of a session's share */
@@ -110,6 +111,15 @@ static int lock_serve(struct lock_seat *seat, uint64_t id, struct slice payload)
     if (msg_get_lock(payload, &m) || !(items = get_items(&m.r, m.count)))
         return ECP_EPROTO;
     free(items);
+    if ((m.flags & MSG_LOCK_RECLAIM) && !seat->session->reclaiming) {
+        refused(seat, id, ECP_EINVAL);
+        return 0;
+    }
+    if (seat->unknown && !(m.flags & MSG_LOCK_RECLAIM)) {
+        refused(seat, id, seat->unknown);
+        seat->unknown = 0; /* the next one tries again */
+        return 0;
+    }
     if (m.flags & MSG_LOCK_REPLACE)
         lock_release_owner(seat->holder, m.who.owner);
     p = xcalloc(1, sizeof(*p) + payload.len);
@@ -240,11 +250,27 @@ static bool releases(const struct lock_seat *seat, uint16_t type, struct slice p
     return (m.flags & MSG_LOCK_REPLACE) || weakens(seat, &m);
 }
 
+/* Nobody gets a lock before a crash of the server would leave a trace of the session, nor before
+ * the sessions of before a restart have declared what they hold. Declaring does not wait. */
+static bool may_lock(struct lock_seat *seat, struct slice payload)
+{
+    struct msg_lock m;
+
+    if (seat->unknown || msg_get_lock(payload, &m) || (m.flags & MSG_LOCK_RECLAIM))
+        return true;
+    return lock_seat_known(seat) &&
+           !formers_awaited(seat->session->namespace->backend->formers);
+}
+
 /* What releases is served after the updates before it, and when they are on disk: so the next
  * holder sees them, and nobody acts upon what might still be lost. */
 static bool may_serve(struct lock_seat *seat, const struct lock_op *op)
 {
-    return op->durable || !releases(seat, op->type, slice_of(op->payload, op->len)) ||
+    struct slice payload = slice_of(op->payload, op->len);
+
+    if (op->type == MSG_LOCK && !may_lock(seat, payload))
+        return false;
+    return op->durable || !releases(seat, op->type, payload) ||
            (!op->updates && lock_seat_durable(seat));
 }
 
@@ -253,9 +279,6 @@ int serve_lock(struct session *session, const struct frame *frame)
     struct lock_seat *seat = lock_seat_of(session);
     struct lock_op *op;
 
-    if (TAILQ_EMPTY(&seat->ops) && (!releases(seat, frame->type, frame->payload) ||
-                                    (!session->updates && lock_seat_durable(seat))))
-        return op_serve(seat, frame->type, frame->id, frame->payload);
     op = xmalloc(sizeof(*op) + frame->payload.len);
     *op = (struct lock_op){.type = frame->type,
                            .id = frame->id,
@@ -265,6 +288,8 @@ int serve_lock(struct session *session, const struct frame *frame)
     if (op->len)
         memcpy(op->payload, frame->payload.data, op->len);
     TAILQ_INSERT_TAIL(&seat->ops, op, queue);
+    if (op == TAILQ_FIRST(&seat->ops))
+        lock_seat_run(seat);
     return 0;
 }
 
@@ -274,13 +299,25 @@ void lock_seat_run(struct lock_seat *seat)
     struct lock_op *op;
     int error = 0;
 
-    while (!error && (op = TAILQ_FIRST(&seat->ops)) && may_serve(seat, op)) {
+    while (session && !error && (op = TAILQ_FIRST(&seat->ops)) && may_serve(seat, op)) {
         TAILQ_REMOVE(&seat->ops, op, queue);
         error = op_serve(seat, op->type, op->id, slice_of(op->payload, op->len));
         free(op);
     }
     if (error)
         session_cut(session, error, "malformed or unexpected message");
+}
+
+void locks_serve_all(struct locks *locks)
+{
+    struct lock_seat *seat, *next;
+
+    if (!locks)
+        return;
+    for (seat = LIST_FIRST(&locks->seats); seat; seat = next) {
+        next = LIST_NEXT(seat, all);
+        lock_seat_run(seat);
+    }
 }
 
 /* It is the first message that waits for the disk: those after it wait for their turn. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MSG_SYNC: answered when the session's earlier updates, and all that was applied, are durable. */
+/* MSG_SYNC, MSG_RECLAIMED: answered when the session's earlier updates, and all that was applied, are durable. */
 #include <stdlib.h>
 #include "server/batch.h"
+#include "server/former.h"
 
 /* left: of the session's updates when it was asked, those still under way. */
 struct sync {
@@ -9,6 +10,7 @@ struct sync {
     struct session *session;
     uint64_t id, sequence;
     size_t left;
+    bool reclaimed;
 };
 
 static void sync_free(struct sync *sync)
@@ -29,6 +31,8 @@ static void durable(void *cookie, int error)
 
     if (session->state != SESSION_ENDED && error)
         session_refuse(session, sync->id, error, 0, "");
+    if (session->state != SESSION_ENDED && sync->reclaimed)
+        former_reclaimed(session->namespace->backend->formers, session);
     if (session->state != SESSION_ENDED && !error) {
         session_send_kept(session, &out, frame_begin(&out, MSG_SYNCED, sync->id));
         buf_free(&out);
@@ -42,6 +46,7 @@ int serve_sync(struct session *session, const struct frame *frame)
 
     sync->session = session;
     sync->id = frame->id;
+    sync->reclaimed = frame->type == MSG_RECLAIMED;
     sync->sequence = session->last_sequence;
     sync->left = session->updates;
     session_ref(session);

@@ -35,6 +35,46 @@ static int update_decode(struct batch *b, struct msg_update *m, uint32_t *index)
     return reader_at_end(&m->r) ? 0 : ECP_EPROTO;
 }
 
+struct again {
+    struct session *session;
+    uint64_t id, sequence;
+};
+
+static void applied_before(void *cookie, const struct store_result *result)
+{
+    struct again *a = cookie;
+    struct buf out = {0};
+    size_t mark;
+
+    if (result->error) {
+        session_refuse(a->session, a->id, result->error, result->failed, "");
+        return;
+    }
+    mark = frame_begin(&out, MSG_APPLIED, a->id);
+    msg_put_applied(&out, a->sequence, result->stamp, result->values, result->count, NULL, 0);
+    session_send_kept(a->session, &out, mark);
+    buf_free(&out);
+}
+
+/* From before the restart. What the store knows nothing of was refused before it got there. */
+static int serve_again(struct session *session, const struct frame *frame, struct msg_update *m)
+{
+    struct again a = {.session = session, .id = frame->id, .sequence = m->sequence};
+    struct update u;
+    int error = 0;
+    uint32_t index = 0;
+
+    if (store_session_outcome(session->namespace->store, session->id, m->sequence, applied_before,
+                              &a))
+        return 0;
+    for (; index < m->count && !error; index++)
+        error = msg_get_update_next(m, &u);
+    if (error == ECP_EPROTO)
+        return error;
+    session_refuse(session, frame->id, error ? error : ECP_EDISCONNECTED, error ? index - 1 : 0, "");
+    return 0;
+}
+
 /*
  * The sequence number counts as used also when the batch is then refused: the client numbers what
  * it sends, not what succeeds.
@@ -48,9 +88,14 @@ int serve_update(struct session *session, const struct frame *frame)
 
     if (error)
         return ECP_EPROTO;
-    if (m.sequence != session->last_sequence + 1)
+    if (m.sequence <= session->last_sequence && session->recovered)
+        return serve_again(session, frame, &m);
+    if (m.sequence != session->last_sequence + 1 && !session->recovered)
         return ECP_EORDER;
     session->last_sequence = m.sequence;
+    session_register(session);
+    if (session->known)
+        store_session_answered(session->namespace->store, session->id, m.answered);
     b = batch_new(frame, &m);
     error = update_decode(b, &m, &index);
     if (error) {

@@ -104,7 +104,7 @@ static struct backend *backend_of(struct server *server, struct store *store)
         backend->refs++;
         return backend;
     }
-    backend = backend_new(server->loop, store);
+    backend = backend_new(server->loop, store, server->limits.recovery_time);
     backend->next = server->backends;
     server->backends = backend;
     return backend;
@@ -280,6 +280,11 @@ void server_session_disconnected(struct server *server, struct session *session)
     server->session_count--;
 }
 
+bool server_stopping(const struct server *server)
+{
+    return server->stopping;
+}
+
 bool server_has_room(const struct server *server)
 {
     return server->away_count < server->limits.max_sessions;
@@ -350,6 +355,7 @@ void server_free(struct server *server)
 
     if (!server)
         return;
+    server->stopping = true;
     loop_cancel(server->loop, server->stop_timer);
     unlisten_all(server);
     while (server->sessions)

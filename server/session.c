@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
+#include "server/former.h"
 #include "server/locks.h"
 
 #define SYNCS_MAX     256 /* under way before reading pauses */
@@ -62,6 +63,10 @@ void session_end(struct session *session, bool flush)
     cancel_reads(session);
     batch_drop_all(session);
     lock_seat_end(session);
+    if (session->reclaiming && !server_stopping(session->server))
+        former_reclaimed(session->namespace->backend->formers, session);
+    if (session->known && !server_stopping(session->server))
+        store_session_end(session->namespace->store, session->id);
     if (session->holder)
         lease_holder_end(session->holder, session->released);
     session->holder = NULL;
@@ -229,6 +234,14 @@ bool session_leave_step(struct session *session, bool late)
         return false;
     session_end(session, false);
     return true;
+}
+
+void session_register(struct session *session)
+{
+    if (session->known || !session->resumes)
+        return;
+    session->known = true;
+    store_session_begin(session->namespace->store, session->id, session->secret, false, NULL, NULL);
 }
 
 /* ---- Sending, and back-pressure ---- */

@@ -82,6 +82,10 @@ struct session {
     struct batch *unheld;        /* the first of them that does not hold its touches */
     struct lock_seat *seat;      /* from its first lock message on; else NULL */
     bool released;               /* BYE: its client serves nothing any more */
+    bool resumes;                /* its client comes back also after a restart of the server */
+    bool known;                  /* to the store */
+    bool recovered;              /* updates may come that the store has had */
+    bool reclaiming;             /* after a restart, its locks are not declared yet */
     struct sync_list syncing;    /* SYNCs that wait for updates */
     size_t syncs;                /* SYNCs under way */
     size_t updates;              /* under way */
@@ -163,6 +167,7 @@ void server_session_connected(struct server *server, struct session *session);
 void server_session_disconnected(struct server *server, struct session *session);
 /* For another session without a connection. */
 bool server_has_room(const struct server *server);
+bool server_stopping(const struct server *server);
 void server_session_add(struct server *server, struct session *session);
 void server_session_remove(struct server *server, struct session *session);
 
@@ -177,6 +182,8 @@ int serve_order(struct session *session, const struct frame *frame);
 int serve_scan(struct session *session, const struct frame *frame);
 int serve_value(struct session *session, const struct frame *frame);
 int serve_update(struct session *session, const struct frame *frame);
+/* Makes the session known to the store, if its client comes back after a restart. */
+void session_register(struct session *session);
 int serve_sync(struct session *session, const struct frame *frame);
 /* An update of the session is done, or dropped. */
 void serve_sync_updated(struct session *session, uint64_t sequence);

@@ -85,7 +85,7 @@ static const char *wrong_with(const struct journal_check *j, const struct journa
     while (!reader_at_end(&ops)) {
         if (journal_op_get(&ops, &op))
             return "an operation does not decode";
-        if (!key_valid(op.key))
+        if (op.kind != JOURNAL_NOTES && !key_valid(op.key))
             return "a key is malformed";
         if (op.kind == JOURNAL_PUT && record_parse(op.value, &put))
             return "a node's record does not decode";

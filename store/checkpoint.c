@@ -49,9 +49,13 @@ static int write_facts(struct engine_txn *txn, const struct store_facts *f)
     record_put_u64(journal + 8, f->position.segment);
     record_put_u64(journal + 16, f->position.offset);
     record_put_u64(journal + 24, f->clean);
-    int error = txn->engine->ops->meta_put(txn, "stamp", slice_of(stamp, sizeof(stamp)));
-    return error ? error
-                 : txn->engine->ops->meta_put(txn, "journal", slice_of(journal, sizeof(journal)));
+    const struct engine_ops *ops = txn->engine->ops;
+    int error = ops->meta_put(txn, "stamp", slice_of(stamp, sizeof(stamp)));
+    if (error == 0)
+        error = ops->meta_put(txn, "journal", slice_of(journal, sizeof(journal)));
+    if (error == 0 && f->sessions.data)
+        error = ops->meta_put(txn, "sessions", f->sessions);
+    return error;
 }
 
 /* One transaction: records from *at on, as many as it takes; the last one brings the facts. */
@@ -144,6 +148,7 @@ static void written(struct store *s)
     struct checkpoint *c = &s->checkpoint;
     c->written = overlay_thaw(s->overlay);
     s->facts = c->facts;
+    s->facts.sessions = slice_of(NULL, 0);
     s->oldest = c->oldest;
     c->told = 0;
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
@@ -192,7 +197,9 @@ static void begin(struct store *s)
     s->checkpoint_timer = NULL;
     s->want_checkpoint = false;
     overlay_freeze(s->overlay);
-    c->facts = (struct store_facts){.stamp = s->last_stamp, .id = s->facts.id};
+    store_sessions_save(s, &c->sessions);
+    c->facts = (struct store_facts){
+        .stamp = s->last_stamp, .id = s->facts.id, .sessions = buf_slice(&c->sessions)};
     c->mark = 0;
     if (s->journal) {
         c->facts.position = c->last ? journal_seal(s->journal) : journal_end(s->journal);
@@ -253,7 +260,8 @@ bool checkpoint_close(struct store *s)
         return false;
     if (c->state == CHECKPOINT_IDLE) {
         if (c->last ||
-            (layer_empty(s->overlay->active) && s->oldest == journal_next_segment(s->journal)))
+            (layer_empty(s->overlay->active) && !s->notes.len &&
+             s->oldest == journal_next_segment(s->journal)))
             return false;
         c->last = true;
         begin(s);

@@ -120,12 +120,19 @@ void journal_op_append(struct buf *ops, struct slice key, struct slice head, siz
     put_bytes32(ops, tail);
 }
 
+void journal_op_notes(struct buf *ops, struct slice notes)
+{
+    journal_op_key(ops, JOURNAL_NOTES, slice_of(NULL, 0));
+    put_bytes32(ops, notes);
+}
+
 int journal_op_get(struct reader *r, struct journal_op *op)
 {
     *op = (struct journal_op){.kind = get_u8(r)};
     op->key = get_bytes16(r);
     switch (op->kind) {
     case JOURNAL_PUT:
+    case JOURNAL_NOTES:
         op->value = get_bytes32(r);
         break;
     case JOURNAL_APPEND:

@@ -22,18 +22,25 @@
  *   JOURNAL_DEL     u16 key
  *   JOURNAL_KILL    u16 key: it and everything below
  *   JOURNAL_APPEND  u16 key, 9 bytes of record head, u32 length of record before, u32 added bytes
+ *   JOURNAL_NOTES   u16 0, u32 bytes: about sessions (store/ledger.h), of no node
  */
 #define JOURNAL_SEGMENT_HEAD 32
 #define JOURNAL_RECORD_HEAD  40
 #define JOURNAL_NAME_MAX     32
 #define JOURNAL_TEMPORARY    "journal.new" /* a segment while it is made */
 
-enum journal_op_kind { JOURNAL_PUT = 1, JOURNAL_DEL, JOURNAL_KILL, JOURNAL_APPEND };
+enum journal_op_kind {
+    JOURNAL_PUT = 1,
+    JOURNAL_DEL,
+    JOURNAL_KILL,
+    JOURNAL_APPEND,
+    JOURNAL_NOTES
+};
 
 struct journal_op {
     uint8_t kind;
     struct slice key;
-    struct slice value; /* PUT: record bytes; APPEND: what is added */
+    struct slice value; /* PUT: record bytes; APPEND: what is added; NOTES */
     struct slice head;  /* APPEND */
     uint32_t at;        /* APPEND */
 };
@@ -74,6 +81,7 @@ void journal_op_put(struct buf *ops, struct slice key, struct slice head, struct
 void journal_op_key(struct buf *ops, enum journal_op_kind kind, struct slice key);
 void journal_op_append(struct buf *ops, struct slice key, struct slice head, size_t at,
                        struct slice tail);
+void journal_op_notes(struct buf *ops, struct slice notes);
 /* The next one; 0, or ECP_ECORRUPT. */
 int journal_op_get(struct reader *r, struct journal_op *op);
 

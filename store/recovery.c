@@ -56,6 +56,20 @@ int recovery_mark_restoring(struct engine *base, bool restoring)
     return error;
 }
 
+static int load_sessions(struct store *s)
+{
+    struct engine_txn *txn;
+    struct slice notes;
+    const struct engine_ops *ops = s->overlay->base->ops;
+    int error = ops->read_begin(s->overlay->base, &txn);
+    if (error)
+        return error;
+    error = ops->meta_get(txn, "sessions", &notes);
+    error = error ? error : ledger_load(s->ledger, notes);
+    ops->read_end(txn);
+    return error == ECP_ENOENT ? 0 : error;
+}
+
 /* ---- Replay ---- */
 
 struct replay {
@@ -96,6 +110,8 @@ static int replay_op(struct store *s, const struct journal_op *op)
     case JOURNAL_KILL:
         layer_kill(l, op->key);
         return 0;
+    case JOURNAL_NOTES:
+        return ledger_load(s->ledger, op->value);
     default:
         return replay_append(s, op);
     }
@@ -105,12 +121,17 @@ static int replay_op(struct store *s, const struct journal_op *op)
 static int relieve(struct store *s, struct journal_position next)
 {
     struct store_facts facts = s->facts;
+    struct buf sessions = {0};
+    store_sessions_save(s, &sessions);
+    facts.sessions = buf_slice(&sessions);
     facts.stamp = s->last_stamp;
     facts.position = next;
     facts.clean = false;
     int error = checkpoint_write(s->overlay->base, overlay_freeze(s->overlay), &facts,
                                  s->options.piece_records);
     layer_free(overlay_thaw(s->overlay));
+    buf_free(&sessions);
+    facts.sessions = slice_of(NULL, 0);
     if (error == 0)
         s->facts = facts;
     return error;
@@ -133,6 +154,9 @@ static int replay_record(void *cookie, const struct journal_record *record,
     if (error)
         return error;
     s->last_stamp = record->stamp;
+    ledger_result(s->ledger, record->session,
+                  &(struct ledger_outcome){.sequence = record->sequence, .stamp = record->stamp},
+                  NULL);
     r->records++;
     position.offset += record->size;
     return s->overlay->active->arena.bytes < s->options.overlay_bytes ? 0 : relieve(s, position);
@@ -245,7 +269,7 @@ static int find_end(struct store *s, char **why)
     if (!s->facts.found && (error = adopt(s, journaled)))
         return error;
     if (journaled)
-        return replay(s, why);
+        return (error = load_sessions(s)) ? error : replay(s, why);
     if (has_records(s)) {
         layer_kill(s->overlay->active, slice_of("", 0));
         layer_settle(s->overlay->active);

@@ -17,6 +17,7 @@ struct store_facts {
     struct journal_position position; /* the engine has what the journal says before it */
     bool clean;                       /* there need be no segment there yet */
     uint64_t start;                   /* stamps since the last start are greater; 0: not known */
+    struct slice sessions;            /* for writing: notes of the ledger; data NULL: as it was */
 };
 
 /* Reads them; found is false in a base that has none. */

@@ -30,6 +30,9 @@ static void free_store(struct store *s)
     loop_worker_free(s->loop, s->worker);
     s->engine->ops->close(s->engine);
     buf_free(&s->log);
+    buf_free(&s->notes);
+    buf_free(&s->checkpoint.sessions);
+    ledger_free(s->ledger);
     known_free(s->known);
     free(s->changes.list);
     free(s->directory);
@@ -73,6 +76,7 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
     s->loop = loop;
     s->overlay = overlay_new(engine);
     s->engine = &s->overlay->engine;
+    s->ledger = ledger_new();
     s->tail = &s->waiting;
     s->waiters_tail = &s->waiters;
     take_options(s, options);

@@ -235,6 +235,31 @@ void store_checkpoint(struct store *store);
  * ECP_EKEYLONG, ECP_EVALUELONG. */
 int update_check(const struct update *update);
 
+/* ---- Sessions, which outlive the process. In an unjournaled database nothing is known of any. ---- */
+
+struct store_session {
+    uint64_t id, secret;
+    uint64_t last; /* sequence of the newest batch that was applied, or failed */
+    bool locks;    /* it may have held locks */
+};
+/* Calls for each that is known. fn may end the one that it is called for. */
+void store_sessions(struct store *store,
+                    void (*fn)(void *cookie, const struct store_session *session), void *cookie);
+/*
+ * From now on the session is known: what became of its batches (store_source) is kept until
+ * answered. done, unless NULL, is called when that is durable, or with the error that keeps it from
+ * becoming so. May be called again, with locks.
+ */
+void store_session_begin(struct store *store, uint64_t id, uint64_t secret, bool locks,
+                         store_sync_fn *done, void *cookie);
+/* It is over, and known no longer. */
+void store_session_end(struct store *store, uint64_t id);
+/* Its client has the answers to all batches up to this one. */
+void store_session_answered(struct store *store, uint64_t id, uint64_t sequence);
+/* What became of a batch, as store_done_fn tells it; false: nothing is known, and it not called. */
+bool store_session_outcome(struct store *store, uint64_t id, uint64_t sequence,
+                           store_done_fn *done, void *cookie);
+
 /*
  * Figures, at once. disk_free: bytes the file system still has, to bound what is reported. nodes
  * counts what checkpoints have written.

@@ -5,6 +5,7 @@
 
 #include "store/apply.h"
 #include "store/checkpoint.h"
+#include "store/ledger.h"
 #include "store/overlay.h"
 #include "store/recovery.h"
 #include "store/store.h"
@@ -34,6 +35,7 @@ enum checkpoint_state { CHECKPOINT_IDLE, CHECKPOINT_SYNCING, CHECKPOINT_WRITING,
 struct checkpoint {
     enum checkpoint_state state;
     struct store_facts facts; /* as it will write them */
+    struct buf sessions;      /* of the facts */
     uint64_t mark;            /* of the journal, to be durable first */
     uint64_t oldest;          /* journal segment that stays */
     uint64_t made;            /* number after the last segment made */
@@ -54,6 +56,8 @@ struct store {
     struct batch *waiting;
     struct batch **tail;
     struct buf log;         /* operations of the batch being applied */
+    struct ledger *ledger;
+    struct buf notes;       /* of the ledger, to go with the next record */
     struct changes changes; /* of the turn */
     struct known *known;
     bool awaiting_room;     /* journal_make_room is under way */
@@ -88,6 +92,16 @@ struct store {
 void store_turn(struct store *s);
 /* Tells those whose mark has been reached, or all when the journal has failed. */
 void store_tell_waiters(struct store *s);
+
+/* ---- store_session.c ---- */
+
+/* Replaces buf by the notes of the ledger; its data is not NULL then. */
+void store_sessions_save(struct store *s, struct buf *notes);
+/* What became of a batch, also when there is no record of it in the journal. */
+void store_session_result(struct store *s, struct store_source source,
+                          const struct ledger_outcome *outcome, bool journaled);
+/* Moves the notes that wait to the end of ops. */
+void store_session_notes(struct store *s, struct buf *ops);
 
 /* ---- checkpoint.c ---- */
 

@@ -11,6 +11,8 @@
 #define TURN_BYTES   (256u << 10)
 /* Journal room that is kept for batches that only remove. */
 #define REMOVE_ROOM 65536
+/* Bytes of the operation that carries notes, beside them. */
+#define NOTES_HEAD 7
 /* Operations one batch may come to. */
 #define LOG_MAX (1u << 30)
 
@@ -212,7 +214,7 @@ static void room_made(void *cookie, int error)
 /* The journal has room for what the batch came to; or it is made, or there is none. */
 static int journal_room(struct store *s, bool removes)
 {
-    size_t need = s->log.len + (removes ? 0 : REMOVE_ROOM);
+    size_t need = s->log.len + s->notes.len + NOTES_HEAD + (removes ? 0 : REMOVE_ROOM);
     if (!s->journal || journal_fits(s->journal, need))
         return 0;
     if (s->no_room)
@@ -293,11 +295,24 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
     return 0;
 }
 
+static void note_outcome(struct store *s, const struct batch *b)
+{
+    struct ledger_outcome o = {
+        .sequence = b->source.sequence, .error = b->error, .index = b->failed};
+    if (!b->error) {
+        o.stamp = b->stamp;
+        o.values = buf_slice(&b->values);
+    }
+    store_session_result(s, b->source, &o, !b->error);
+}
+
 static void journal_batch(struct store *s, struct batch *b)
 {
     if (!s->journal)
         return;
+    note_outcome(s, b);
     if (!b->error) {
+        store_session_notes(s, &s->log);
         struct journal_record record = {.stamp = b->stamp,
                                         .session = b->source.session,
                                         .sequence = b->source.sequence,

@@ -17,10 +17,12 @@ struct undo {
     struct key key;
 };
 
+#define FACTS 8
+
 struct fact {
     char name[16];
     size_t len;
-    uint8_t value[48];
+    uint8_t *value; /* on the heap */
 };
 
 struct mem {
@@ -33,7 +35,7 @@ struct mem {
     bool kept;
     int (*gate)(void *cookie);
     void *gate_cookie;
-    struct fact facts[4], facts_before[4];
+    struct fact facts[FACTS], facts_before[FACTS];
     uint64_t limit, used;
 };
 
@@ -136,6 +138,9 @@ static void txn_abort(struct engine_txn *txn)
 {
     struct mem *m = mem_of(txn->engine);
     undo_to(m, 0);
+    for (size_t i = 0; i < FACTS; i++)
+        if (m->facts[i].value != m->facts_before[i].value)
+            free(m->facts[i].value);
     memcpy(m->facts, m->facts_before, sizeof(m->facts));
 }
 
@@ -147,6 +152,9 @@ static int commit(struct engine_txn *txn)
         txn_abort(txn);
         return error;
     }
+    for (size_t i = 0; i < FACTS; i++)
+        if (m->facts[i].value != m->facts_before[i].value)
+            free(m->facts_before[i].value);
     while (m->undo_count)
         free(m->undo[--m->undo_count].old);
     return 0;
@@ -214,7 +222,7 @@ static int kill_some(struct engine_txn *txn, struct slice prefix, size_t most, b
 static int meta_get(struct engine_txn *txn, const char *name, struct slice *value)
 {
     struct mem *m = mem_of(txn->engine);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < FACTS; i++) {
         if (strcmp(m->facts[i].name, name) == 0) {
             *value = slice_of(m->facts[i].value, m->facts[i].len);
             return 0;
@@ -226,12 +234,16 @@ static int meta_get(struct engine_txn *txn, const char *name, struct slice *valu
 static int meta_put(struct engine_txn *txn, const char *name, struct slice value)
 {
     struct mem *m = mem_of(txn->engine);
-    for (size_t i = 0; i < 4 && value.len <= sizeof(m->facts[i].value); i++) {
+    for (size_t i = 0; i < FACTS; i++) {
         struct fact *f = &m->facts[i];
         if (f->name[0] && strcmp(f->name, name) != 0)
             continue;
         strncpy(f->name, name, sizeof(f->name) - 1);
-        memcpy(f->value, value.data, value.len);
+        if (f->value != m->facts_before[i].value)
+            free(f->value);
+        f->value = xmalloc(value.len + 1);
+        if (value.len)
+            memcpy(f->value, value.data, value.len);
         f->len = value.len;
         return 0;
     }
@@ -301,6 +313,8 @@ void engine_mem_free(struct engine *e)
     struct mem *m = mem_of(e);
     for (size_t i = 0; i < m->count; i++)
         free(m->recs[i]);
+    for (size_t i = 0; i < FACTS; i++)
+        free(m->facts[i].value);
     free(m->recs);
     free(m->undo);
     free(m);

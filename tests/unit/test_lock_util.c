@@ -43,18 +43,43 @@ static struct client *connect_to(const char *to)
     return client_new(loop, network, &config);
 }
 
-void start(struct server_limits limits, const struct store_options *options)
+static struct server_limits limits_now;
+static struct store_options options_now;
+
+static void open_server(void)
 {
+    const struct store_options *options = options_now.io ? &options_now : NULL;
     struct engine *engine;
     struct listener *listener;
     char *why = NULL;
-    server = server_new(loop, &limits);
+    server = server_new(loop, &limits_now);
     cr_assert_eq(engine_lmdb_open(directory, 64u << 20, &engine, &why), 0, "%s", why);
     cr_assert_eq(store_open(loop, engine, options, &store, &why), 0, "%s", why);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
     cr_assert_eq(server_listen(server, network, address, &listener, &why), 0, "%s", why);
     cr_assert_eq(server_listen(server, network, "127.0.0.1:0", &listener, &why), 0, "%s", why);
     snprintf(tcp, sizeof tcp, "127.0.0.1:%d", event_listener_port(listener));
+}
+
+static void on_closed(void *cookie)
+{
+    happened(cookie);
+}
+
+void restart(void)
+{
+    bool closed = false;
+    server_free(server);
+    store_close(store, on_closed, &closed);
+    until(&closed);
+    open_server();
+}
+
+void start(struct server_limits limits, const struct store_options *options)
+{
+    limits_now = limits;
+    options_now = options ? *options : (struct store_options){0};
+    open_server();
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = connect_to(i % 2 ? tcp : address);
 }

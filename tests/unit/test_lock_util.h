@@ -24,6 +24,9 @@ void teardown(void);
 /* options NULL: unjournaled. */
 void start(struct server_limits limits, const struct store_options *options);
 
+/* The server is started anew on the same data; clients stay. */
+void restart(void);
+
 /* Runs the loop until the flag is set by happened; fails the test after 20 s. */
 void until(const bool *flag);
 void happened(bool *flag);

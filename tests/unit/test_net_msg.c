@@ -38,7 +38,7 @@ static void expect_exact(uint8_t type, struct buf *out)
 Test(net_msg, hello)
 {
     struct buf b = {0};
-    struct msg_hello m = {1, 3, 7, 8, 9, slice_str("USER"), slice_str("ecp 0.1")}, got;
+    struct msg_hello m = {1, 3, 7, 8, 9, 1, slice_str("USER"), slice_str("ecp 0.1")}, got;
     msg_put_hello(&b, &m);
     cr_assert_eq(msg_get_hello(buf_slice(&b), &got), 0);
     cr_assert(got.version_min == 1 && got.version_max == 3);
@@ -241,7 +241,7 @@ Test(net_msg, nodes)
 static void put_one(struct buf *b, struct update u)
 {
     b->len = 0;
-    size_t mark = msg_update_begin(b, 1);
+    size_t mark = msg_update_begin(b, 1, 0);
     msg_put_update(b, &u);
     msg_update_end(b, mark, 1);
 }
@@ -254,7 +254,7 @@ Test(net_msg, updates)
     struct update move = {UPDATE_MOVE, 0, 0, 0, key_slice(&k), key_slice(&l)};
     struct update got;
     struct msg_update m;
-    size_t mark = msg_update_begin(&b, 12);
+    size_t mark = msg_update_begin(&b, 12, 11);
     msg_put_update(&b, &set);
     msg_put_update(&b, &move);
     msg_update_end(&b, mark, 2);

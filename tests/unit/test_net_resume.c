@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "store/io.h"
 #include "tests/unit/test_lock_util.h"
 
 #define WINDOW (60 * LOOP_SEC)
@@ -77,8 +78,10 @@ static void relay_connected(void *cookie, struct stream *stream, int error, cons
     struct pipe *p = cookie;
 
     p->connecting = NULL;
-    if (!p->ends[0]) {
-        stream_close(stream);
+    if (!stream || !p->ends[0]) {
+        if (stream)
+            stream_close(stream);
+        cut(p, false);
         return;
     }
     p->ends[1] = stream;
@@ -117,22 +120,51 @@ static void on_session_lost(void *cookie)
     lost_sessions++;
 }
 
+static struct client *declarer; /* declares the lock when the server was started anew */
+
+static void on_declared(void *cookie, int error, uint64_t stamp)
+{
+    cr_assert(error == 0 || error == ECP_ECANCELED, "%s", error_text(error));
+    happened(cookie);
+}
+
+static void on_reclaim(void *cookie)
+{
+    static bool done;
+    struct call_lock_item item = {.name = key_slice(&name), .exclusive = true};
+    struct call_lock_args args = {
+        .who = {.owner = 1, .text = slice_str("far")}, .items = &item, .count = 1, .reclaim = true};
+
+    if (declarer && *(struct client **)cookie == declarer)
+        call_lock(declarer, &args, on_declared, &done);
+}
+
 static struct client *far_client(void)
 {
+    static struct client *made[16];
+    static unsigned count;
+    struct client **slot = &made[count++ % 16];
     struct client_config config = {.address = through,
                                    .namespace = "USER",
                                    .program = "far",
                                    .reconnect = true,
-                                   .session_lost = on_session_lost};
+                                   .reclaim = on_reclaim,
+                                   .session_lost = on_session_lost,
+                                   .cookie = slot};
 
-    return client_new(loop, network, &config);
+    return *slot = client_new(loop, network, &config);
 }
 
 static void begin(uint64_t window)
 {
-    char *why = NULL;
+    struct store_options options = {
+        .io = io_posix(), .directory = directory, .durability = DURABILITY_COMMIT,
+        .wait_durable = true};
 
-    start((struct server_limits){.recovery_time = window, .max_locks = 4 * LOCKS + 1000}, NULL);
+    start((struct server_limits){
+              .recovery_time = window, .max_locks = 4 * LOCKS + 1000, .lease_time = LOOP_SEC},
+          &options);
+    char *why = NULL;
     cr_assert_eq(network_listen(network, "127.0.0.1:0", relay_accept, NULL, &relay, &why), 0, "%s",
                  why);
     snprintf(through, sizeof through, "127.0.0.1:%d", event_listener_port(relay));
@@ -172,7 +204,7 @@ static void counted(void *cookie, int error, const struct call_applied *applied)
     struct counting *c = cookie;
     char *value;
 
-    cr_assert_eq(error, 0);
+    cr_assert_eq(error, 0, "%s", error_text(error));
     cr_assert_eq(applied->count, 1);
     value = xasprintf("%.*s", (int)applied->values[0].len, (const char *)applied->values[0].data);
     cr_assert_eq((unsigned)atoi(value), ++c->done, "%s is the answer to the %uth increment", value,
@@ -194,12 +226,8 @@ static void count_more(struct counting *c)
     }
 }
 
-Test(net_resume, updates_are_applied_once_and_in_order)
+static void counting_begin(struct counting c[3])
 {
-    struct counting c[3] = {0};
-
-    cut_below = 60000;
-    begin(WINDOW);
     for (int i = 0; i < 3; i++) {
         c[i].client = far_client();
         key_root(&c[i].key);
@@ -207,10 +235,46 @@ Test(net_resume, updates_are_applied_once_and_in_order)
         key_append(&c[i].key, slice_str(i == 0 ? "a" : i == 1 ? "b" : "c"));
         count_more(&c[i]);
     }
+}
+
+Test(net_resume, updates_are_applied_once_and_in_order)
+{
+    struct counting c[3] = {0};
+
+    cut_below = 60000;
+    begin(WINDOW);
+    counting_begin(c);
     for (int i = 0; i < 3; i++)
         until(&c[i].all);
     cr_assert_eq(lost_sessions, 0);
     cr_assert_gt(connections, 20);
+    client_free(c[0].client);
+    client_free(c[1].client);
+    end(c[2].client);
+}
+
+static void tick(void *cookie)
+{
+    happened(cookie);
+}
+
+/* The answers that a restart took with it are given again. */
+Test(net_resume, updates_are_applied_once_over_restarts)
+{
+    struct counting c[3] = {0};
+    unsigned restarts = 0;
+
+    begin(WINDOW);
+    counting_begin(c);
+    while (!c[0].all || !c[1].all || !c[2].all) {
+        bool ticked = false;
+        loop_timer(loop, (5 + draw(100)) * LOOP_MS, tick, &ticked);
+        until(&ticked);
+        restart();
+        restarts++;
+    }
+    cr_assert_eq(lost_sessions, 0);
+    cr_assert_gt(restarts, 2);
     client_free(c[0].client);
     client_free(c[1].client);
     end(c[2].client);
@@ -270,14 +334,19 @@ static int try_one(int number)
     return w.error;
 }
 
-static void tick(void *cookie)
-{
-    happened(cookie);
-}
-
 static void until_connected(struct client *client)
 {
     for (int i = 0; client_state(client) != CLIENT_NORMAL; i++) {
+        bool done = false;
+        cr_assert_lt(i, 2000, "no connection in 20 s");
+        loop_timer(loop, 10 * LOOP_MS, tick, &done);
+        until(&done);
+    }
+}
+
+static void until_connections(unsigned count)
+{
+    for (int i = 0; connections < count; i++) {
         bool done = false;
         cr_assert_lt(i, 2000, "no connection in 20 s");
         loop_timer(loop, 10 * LOOP_MS, tick, &done);
@@ -299,8 +368,8 @@ Test(net_resume, a_hundred_thousand_locks_survive)
     for (int round = 0; round < 3; round++) {
         cut_all(round == 2); /* at last the server is not told */
         cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
+        until_connections(2 + (unsigned)round);
         until_connected(client);
-        cr_assert_eq(connections, 2 + (unsigned)round);
         for (int i = 0; i < 100; i++)
             cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
     }
@@ -354,6 +423,73 @@ Test(net_resume, locks_go_round_over_bad_connections)
     for (int i = 0; i < 3; i++)
         client_free(w[i].client);
     end(w[3].client);
+}
+
+/* Declared again by who holds it, and nobody else gets it before. */
+Test(net_resume, locks_survive_a_restart)
+{
+    struct waiter held = {.owner = 1}, other = {.owner = 1}, late = {.owner = 1};
+    struct client *first, *second, *third;
+    bool unlocked;
+
+    begin(WINDOW);
+    held.client = first = far_client();
+    other.client = second = far_client();
+    late.client = third = far_client();
+    ask(&held, true);
+    until(&held.done);
+    ask(&other, true); /* so that it is known, too */
+    until_waiting(1);
+    ask(&late, false);
+    until(&late.done);
+    declarer = first;
+    for (int i = 0; i < 3; i++) {
+        restart();
+        until_connected(second);
+        ask(&late, false);
+        until(&late.done);
+        cr_assert_eq(late.error, ECP_EBUSY, "%s", error_text(late.error));
+        cr_assert(!other.done, "%d: %s", i, error_text(other.error));
+    }
+    declarer = NULL;
+    unlock(&held, &unlocked);
+    until(&unlocked);
+    until(&other.done);
+    cr_assert_eq(other.error, 0);
+    cr_assert_eq(lost_sessions, 0);
+    client_free(first);
+    client_free(second);
+    end(third);
+}
+
+/* Who does not come back keeps others waiting for as long as the window, and no longer. */
+Test(net_resume, a_holder_that_is_gone_after_a_restart)
+{
+    struct waiter held = {.owner = 1}, other = {.owner = 1};
+    struct client *first, *second;
+    uint64_t begun;
+
+    begin(400 * LOOP_MS);
+    held.client = first = far_client();
+    ask(&held, true);
+    until(&held.done);
+    down = true;
+    cut_all(false);
+    while (client_state(first) == CLIENT_NORMAL) {
+        bool ticked = false;
+        loop_timer(loop, LOOP_MS, tick, &ticked);
+        until(&ticked);
+    }
+    client_free(first);
+    down = false;
+    restart();
+    begun = loop_now(loop);
+    other.client = second = far_client();
+    ask(&other, true);
+    until(&other.done);
+    cr_assert_eq(other.error, 0);
+    cr_assert_geq(loop_now(loop) - begun, 350 * LOOP_MS);
+    end(second);
 }
 
 /* ---- The end ---- */

@@ -137,7 +137,7 @@ static void peer_update(struct peer *p, uint64_t sequence, uint32_t count)
     cr_assert_eq(key_global(&key, slice_str("A")), 0);
     struct update u = {
         .kind = UPDATE_INCREMENT, .key = key_slice(&key), .value = slice_str("100000000000001")};
-    size_t mark = msg_update_begin(&payload, sequence);
+    size_t mark = msg_update_begin(&payload, sequence, 0);
     for (uint32_t i = 0; i < count; i++)
         msg_put_update(&payload, &u);
     msg_update_end(&payload, mark, count);

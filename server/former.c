@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions of before the start of the server. */
+#include <stdlib.h>
+#include "base/log.h"
+#include "server/batch.h"
+#include "server/former.h"
+#include "server/locks.h"
+
+struct former {
+    LIST_ENTRY(former) all;
+    struct store_session known;
+};
+
+struct formers {
+    struct backend *backend;
+    struct loop *loop;
+    LIST_HEAD(, former) away;
+    size_t awaited; /* of them, and of those that are back, which may have locks to declare */
+    struct loop_event *window;
+};
+
+static void drop(struct formers *f, struct former *former)
+{
+    f->awaited -= former->known.locks;
+    LIST_REMOVE(former, all);
+    free(former);
+}
+
+/* When nobody is waited for any more, locks are served. */
+static void look(struct formers *f)
+{
+    if (f->awaited == 0)
+        locks_serve_all(f->backend->locks);
+}
+
+static void window_over(void *cookie)
+{
+    struct formers *f = cookie;
+    struct former *former;
+    size_t count = 0;
+
+    f->window = NULL;
+    for (; (former = LIST_FIRST(&f->away)); count++) {
+        store_session_end(f->backend->store, former->known.id);
+        drop(f, former);
+    }
+    if (count)
+        log_notice("%zu sessions did not come back after the restart and have ended", count);
+    look(f);
+}
+
+static void remember(void *cookie, const struct store_session *known)
+{
+    struct formers *f = cookie;
+    struct former *former = xcalloc(1, sizeof(*former));
+
+    former->known = *known;
+    LIST_INSERT_HEAD(&f->away, former, all);
+    f->awaited += known->locks;
+}
+
+struct formers *formers_new(struct backend *backend, uint64_t window)
+{
+    struct formers *f = xcalloc(1, sizeof(*f));
+
+    f->backend = backend;
+    f->loop = backend->loop;
+    store_sessions(backend->store, remember, f);
+    if (!LIST_EMPTY(&f->away))
+        f->window = loop_timer(f->loop, window, window_over, f);
+    return f;
+}
+
+void formers_free(struct formers *f)
+{
+    struct former *former;
+
+    loop_cancel(f->loop, f->window);
+    while ((former = LIST_FIRST(&f->away)))
+        drop(f, former);
+    free(f);
+}
+
+bool former_resume(struct formers *f, struct session *session, uint64_t id, uint64_t secret)
+{
+    struct former *former;
+
+    LIST_FOREACH (former, &f->away, all)
+        if (former->known.id == id && former->known.secret == secret)
+            break;
+    if (!former)
+        return false;
+    session->id = id;
+    session->secret = secret;
+    session->last_sequence = former->known.last;
+    session->known = session->recovered = true;
+    session->reclaiming = true;
+    f->awaited += !former->known.locks; /* it is waited for now, whatever it held */
+    former->known.locks = false;
+    LIST_REMOVE(former, all);
+    free(former);
+    return true;
+}
+
+void former_reclaimed(struct formers *f, struct session *session)
+{
+    if (!session->reclaiming)
+        return;
+    session->reclaiming = session->recovered = false;
+    f->awaited--;
+    look(f);
+}
+
+bool formers_awaited(const struct formers *f)
+{
+    return f->awaited > 0;
+}
