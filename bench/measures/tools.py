@@ -114,7 +114,7 @@ def measure(run):
             table.aim(f"{name}, cold", "sshfs", 5)
     table.aim("find, warm", "ext4", 0.5)
     table.aim("grep -r, warm", "ext4", 0.25)
-    table.remark(f"{nodes} nodes; the tools' outputs and the copies were the same on all sides; sshfs once")
+    table.remark(f"{nodes} nodes; the tools' outputs and the copies were the same on all sides")
     return table
 
 
