@@ -136,7 +136,7 @@ void client_flush(struct client *client);
  * again, in its order and before what waits. */
 void client_unsend(struct client *client);
 /* The server was started anew: what it has not answered is sent again, after what is declared to be
- * held and before what waits. */
+ * held and before what waits. Behind all that, since an unlock may wait there, RECLAIMED. */
 void client_reclaim(struct client *client);
 /* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
 void client_end_sent(struct client *client);

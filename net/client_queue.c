@@ -221,8 +221,8 @@ void client_reclaim(struct client *c)
     else if (c->config.session_lost)
         c->config.session_lost(c->config.cookie);
     wait_for(c, &again);
-    client_submit(c, &reclaimed_kind, NULL);
     wait_for(c, &waiting);
+    client_submit(c, &reclaimed_kind, NULL);
 }
 
 void client_end_sent(struct client *c)
