@@ -33,8 +33,8 @@ struct cache_events {
      * `lost` comes before.
      */
     void (*recall)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
-    /* Nothing answered before may be served any more. True: it is certain that nothing is. */
-    bool (*lost)(void *cookie);
+    /* Nothing answered before may be served any more. */
+    void (*lost)(void *cookie);
 };
 
 /* Takes the upstream's events. events may be NULL. up must outlive the cache. */

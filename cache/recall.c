@@ -36,7 +36,7 @@ void cache_recalled(struct cache *c, uint64_t serial)
     c->up->ops->invalidated(c->up, serial);
 }
 
-static bool lease_lost(void *cookie)
+static void lease_lost(void *cookie)
 {
     struct cache *c = cookie;
 
@@ -44,7 +44,8 @@ static bool lease_lost(void *cookie)
     c->stats.lost++;
     table_clear(&c->table);
     release_forget(c);
-    return !c->events || c->events->lost(c->cookie);
+    if (c->events)
+        c->events->lost(c->cookie);
 }
 
 const struct upstream_events recall_events = {.invalidate = invalidate, .lease_lost = lease_lost};

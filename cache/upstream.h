@@ -39,12 +39,9 @@ struct upstream_events {
     /* Leased pages are no longer right about these touches; to be answered by `invalidated`, also
      * when lease_lost comes before. Serials are not 0 and never come twice. */
     void (*invalidate)(void *cookie, uint64_t serial, const struct touch *touches, size_t count);
-    /*
-     * The lease ran out, or a new session begins: every page got until now is void. True: it is
-     * certain that nothing serves any of them any more (the old session's leases then end at once
-     * instead of by time). Reads under way may still be answered from before.
-     */
-    bool (*lease_lost)(void *cookie);
+    /* The lease ran out, or a new session begins: every page got until now is void. Reads under way
+     * may still be answered from before. */
+    void (*lease_lost)(void *cookie);
 };
 
 struct upstream_ops {

@@ -287,21 +287,19 @@ void kernel_changing(struct fs *fs, const struct update *u)
 }
 
 /* Recalls under way go on: the other side may still wait for their answers. */
-static bool lost(void *cookie)
+static void lost(void *cookie)
 {
     struct fs *fs = cookie;
     struct recall r = {.fs = fs};
-    bool all = true;
 
     for (size_t i = 0; i < fs->buckets; i++) {
         for (struct inode *in = fs->by_id[i]; in; in = in->next_id) {
-            all &= tell(&r, in);
+            tell(&r, in);
             r.named |= pages_leave(in);
         }
     }
     if (r.named)
         epoch_begin(fs);
-    return all;
 }
 
 void kernel_retire(struct inode *in, bool changing)

@@ -189,9 +189,10 @@ void upstream_net_invalidate(struct upstream *up, uint64_t serial, const struct 
         net_invalidated(up, serial);
 }
 
-bool upstream_net_lease_lost(struct upstream *up)
+void upstream_net_lease_lost(struct upstream *up)
 {
-    return !up->events || up->events->lease_lost(up->cookie);
+    if (up->events)
+        up->events->lease_lost(up->cookie);
 }
 
 static const struct upstream_ops net_ops = {

@@ -13,9 +13,9 @@ struct upstream *upstream_net_new(struct client *client);
 void upstream_net_free(struct upstream *up);
 
 /* For the client's config: what comes is handed to the upstream's events. With no events set,
- * nothing is cached, and the answer is given at once. */
+ * nothing is cached, and an invalidation is answered at once. */
 void upstream_net_invalidate(struct upstream *up, uint64_t serial, const struct touch *touches,
                              size_t count);
-bool upstream_net_lease_lost(struct upstream *up);
+void upstream_net_lease_lost(struct upstream *up);
 
 #endif

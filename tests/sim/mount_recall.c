@@ -82,14 +82,12 @@ static void on_recall(void *cookie, uint64_t serial, const struct touch *touches
         loop_timer(&m->process->loop, (MUTATION(MUTATION_EARLY) ? 50 : 1) * RETRY_TIME, retry, r);
 }
 
-static bool on_lost(void *cookie)
+static void on_lost(void *cookie)
 {
     struct mount *m = cookie;
-    bool certain = true;
     for (unsigned n = 0; n < NODES; n++)
-        certain = invalidate(m, n) && certain;
-    world_trace(m->world, m->process, "lease lost, %s", certain ? "certain" : "not certain");
-    return certain;
+        invalidate(m, n);
+    world_trace(m->world, m->process, "lease lost");
 }
 
 const struct cache_events mount_events = {.recall = on_recall, .lost = on_lost};

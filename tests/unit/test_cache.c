@@ -21,10 +21,9 @@ static void recall(void *cookie, uint64_t serial, const struct touch *touches, s
         cache_recalled(c, serial);
 }
 
-static bool lost(void *cookie)
+static void lost(void *cookie)
 {
     losses++;
-    return true;
 }
 
 static const struct cache_events events = {.recall = recall, .lost = lost};

@@ -159,13 +159,12 @@ static void recall(void *cookie, uint64_t serial, const struct touch *touches, s
     w->owed_count++;
 }
 
-static bool lost(void *cookie)
+static void lost(void *cookie)
 {
     struct world *w = cookie;
 
     for (int i = 0; i < KEYS; i++)
         w->held[i].until = 0;
-    return true;
 }
 
 static const struct cache_events events = {.recall = recall, .lost = lost};
