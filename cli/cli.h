@@ -30,6 +30,8 @@ struct cli {
     char *lost_why;    /* owned; its sentence, or NULL */
     bool resumes;      /* set before session_open: once there, a lost connection is made again */
     bool lock_taken;   /* an administrator took one of our locks */
+    void (*reclaim)(void *cookie); /* client_config.reclaim, or NULL */
+    void *reclaim_cookie;
     bool over;         /* the session has ended, and with it the locks */
     bool wake_on_loss; /* session_wait ends when the connection, the session or a lock is lost */
 };

@@ -34,10 +34,12 @@ struct lock_run {
     struct key names[256];
     size_t count;
     uint8_t group[GROUP_LEN];
-    struct call *call; /* LOCK, while it has no answer */
+    struct call *call;  /* LOCK, while it has no answer */
+    struct call *claim; /* the same of what a server started anew is to give back */
     struct loop_event *timer;
     struct event *signals[FORWARDED], *child_signal;
     bool locked, late, told_loss;
+    bool refused;      /* by a server that was started anew */
     int error, caught; /* a signal that ended the wait */
     uint64_t stamp;
     pid_t child;
@@ -167,18 +169,42 @@ static void unwatch_signals(struct lock_run *run)
     event_free(run->child_signal);
 }
 
-/* EXIT_OK with the lock held, or an exit code. */
-static int acquire(struct lock_run *run)
+static struct call *ask_for_lock(struct lock_run *run, bool reclaim, call_lock_fn *done)
 {
-    struct cli *cli = run->cli;
     char *text = owner_text(run);
     struct call_lock_args args = {
         .who = {.owner = OWNER, .group = run->group, .text = slice_str(text)},
         .items = run->items,
         .count = run->count,
-        .wait = run->timeout != 0};
-    run->call = call_lock(cli->client, &args, on_locked, run);
+        .wait = run->timeout != 0 && !reclaim,
+        .reclaim = reclaim};
+    struct call *call = call_lock(run->cli->client, &args, done, run);
     free(text);
+    return call;
+}
+
+static void on_reclaimed(void *cookie, int error, uint64_t stamp)
+{
+    struct lock_run *run = cookie;
+    run->claim = NULL;
+    run->refused = error;
+    if (error && !run->ended)
+        session_wake(run->cli);
+}
+
+/* The server was started anew, and knows of no locks. */
+static void reclaim(void *cookie)
+{
+    struct lock_run *run = cookie;
+    call_cancel(run->claim);
+    run->claim = run->locked ? ask_for_lock(run, true, on_reclaimed) : NULL;
+}
+
+/* EXIT_OK with the lock held, or an exit code. */
+static int acquire(struct lock_run *run)
+{
+    struct cli *cli = run->cli;
+    run->call = ask_for_lock(run, false, on_locked);
     if (run->timeout > 0)
         run->timer = loop_timer(cli->loop, (uint64_t)(run->timeout * 1e9), on_timeout, run);
     while (run->call)
@@ -226,11 +252,13 @@ static void tell_loss(struct lock_run *run)
     if (run->told_loss)
         return;
     run->told_loss = true;
-    fprintf(stderr, "ecp: lock: the lock was lost%s%s; %s\n",
-            cli->lock_taken ? ": an administrator took it"
-            : cli->lost_why ? ": "
-                            : "",
-            cli->lock_taken || !cli->lost_why ? "" : cli->lost_why,
+    call_cancel(run->claim);
+    run->claim = NULL;
+    run->locked = false;
+    const char *why = cli->lock_taken ? "an administrator took it"
+                      : run->refused  ? "the server was started anew, and did not give it back"
+                                      : cli->lost_why;
+    fprintf(stderr, "ecp: lock: the lock was lost%s%s; %s\n", why ? ": " : "", why ? why : "",
             run->kill_on_loss ? "ending the command" : "the command goes on without it");
     if (run->kill_on_loss)
         kill(run->child, run->loss_signal);
@@ -247,7 +275,7 @@ static int run_command(struct lock_run *run)
         become_command(run);
     cli->wake_on_loss = true;
     while (!run->ended) {
-        if (cli->over || cli->lock_taken)
+        if (cli->over || cli->lock_taken || run->refused)
             tell_loss(run);
         session_wait(cli);
     }
@@ -368,10 +396,13 @@ int cmd_lock(struct cli *cli, int argc, char **argv)
         goto parsed;
     if (!group_from_environment(run->group))
         group_new(run);
+    cli->reclaim = reclaim;
+    cli->reclaim_cookie = run;
     watch_signals(run);
     code = acquire(run);
     if (!code) {
         code = run_command(run);
+        run->locked = false;
         if (!cli->over) {
             call_unlock(cli->client, OWNER, NULL, 0, on_unlocked, cli);
             run->timer = loop_timer(cli->loop, UNLOCK_TIME, give_up, run);

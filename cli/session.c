@@ -31,6 +31,13 @@ static void on_lock(void *cookie, bool lost, uint64_t owner, struct slice name)
         session_wake(cli);
 }
 
+static void on_reclaim(void *cookie)
+{
+    struct cli *cli = cookie;
+    if (cli->reclaim)
+        cli->reclaim(cli->reclaim_cookie);
+}
+
 static void on_session_lost(void *cookie)
 {
     struct cli *cli = cookie;
@@ -59,6 +66,7 @@ int session_open(struct cli *cli)
                                    .program = program,
                                    .resumes = cli->resumes,
                                    .lock = on_lock,
+                                   .reclaim = on_reclaim,
                                    .session_lost = on_session_lost,
                                    .state = on_state,
                                    .cookie = cli};

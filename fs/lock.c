@@ -416,11 +416,21 @@ void lock_release_handle(struct inode *in, uint64_t handle)
 
 void locks_said(struct locks *l, bool lost, uint64_t owner, struct slice name)
 {
+    if (lost)
+        lock_held_lost(l->at_server, owner, name);
     lock_client_said(l->client, lost, owner, name);
+}
+
+/* What is kept for nobody is not wanted from the new server. */
+void locks_reclaim(struct locks *l)
+{
+    lock_client_give_back(l->client);
+    lock_held_reclaim(l->at_server);
 }
 
 void locks_disconnected(struct locks *l)
 {
+    lock_held_session_lost(l->at_server);
     lock_client_lost(l->client);
 }
 
@@ -443,14 +453,15 @@ static void lines(void *cookie, struct buf *out)
 struct locks *locks_new(struct fs *fs, struct client *net)
 {
     struct locks *l = xcalloc(1, sizeof(*l));
-    struct lock_upstream up = lock_net;
+    struct lock_upstream up;
 
     l->fs = fs;
     l->net = net;
     RB_INIT(&l->holds);
     TAILQ_INIT(&l->asks);
     gethostname(l->host, sizeof(l->host) - 1);
-    up.cookie = l;
+    l->at_server = lock_net_held(l);
+    up = lock_held_upstream(l->at_server);
     l->client = lock_client_new(fs->loop, &up);
     control_add(fs, lines, l);
     return l;
@@ -466,5 +477,6 @@ void locks_free(struct locks *l)
     while ((hold = RB_ROOT(&l->holds)))
         lock_hold_free(l, hold);
     lock_client_free(l->client);
+    lock_held_free(l->at_server);
     free(l);
 }

@@ -7,6 +7,7 @@
 
 #include "fs/fs.h"
 #include "locks/lock_client.h"
+#include "locks/lock_held.h"
 
 #define LOCK_NONE (-1) /* no mode; else whether it is exclusive */
 
@@ -34,6 +35,7 @@ struct locks {
     struct fs *fs;
     struct client *net;
     struct lock_client *client;
+    struct lock_held *at_server; /* what the client's calls have got */
     struct lock_holds holds;
     TAILQ_HEAD(, lock_ask) asks; /* requests of the kernel that have no answer yet */
     size_t held;
@@ -45,8 +47,9 @@ struct locks {
 struct locks *locks_new(struct fs *fs, struct client *net);
 /* After the client: nothing comes from it any more. */
 void locks_free(struct locks *locks);
-/* client_config.lock, and the end of the session. */
+/* client_config.lock, client_config.reclaim, and the end of the session. */
 void locks_said(struct locks *locks, bool lost, uint64_t owner, struct slice name);
+void locks_reclaim(struct locks *locks);
 void locks_disconnected(struct locks *locks);
 
 /* ---- lock_hold.c ---- */
@@ -85,6 +88,7 @@ void lock_test(struct locks *locks, fuse_req_t req, const struct call_lock_args 
 
 /* ---- lock_net.c: the calls of the network session; cookie: struct locks ---- */
 extern const struct lock_upstream lock_net;
+struct lock_held *lock_net_held(struct locks *locks);
 struct call *lock_net_list(struct locks *locks, struct slice under, call_locks_fn *done,
                            void *cookie);
 void lock_net_cancel(struct call *call);

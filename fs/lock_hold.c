@@ -187,7 +187,9 @@ void locks_lost(void *cookie, uint64_t owner, bool all, struct slice name)
         log_warning("%" PRIu64 " locks of an owner were lost: %s; the files that held them answer "
                     "EIO until they are closed",
                     l->lost - before,
-                    all ? "the session has ended" : "an administrator took one");
+                    all ? "the session has ended"
+                        : "an administrator took one, or a server that was started anew did not "
+                          "give it back");
 }
 
 bool lock_is_lost(const struct inode *in, uint64_t handle)

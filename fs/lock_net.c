@@ -42,6 +42,25 @@ static void net_pass(void *cookie, uint64_t from, struct slice name, bool delega
     client_lock_pass(client_of(cookie), from, name, delegable, to);
 }
 
+static void net_drop(void *cookie, void *call)
+{
+    (void)cookie;
+    call_cancel(call);
+}
+
+static void net_failed(void *cookie, uint64_t owner, struct slice name)
+{
+    locks_said(cookie, true, owner, name);
+}
+
+struct lock_held *lock_net_held(struct locks *locks)
+{
+    struct lock_held_config config = {.below = lock_net, .drop = net_drop, .failed = net_failed};
+
+    config.below.cookie = locks;
+    return lock_held_new(&config);
+}
+
 struct call *lock_net_list(struct locks *locks, struct slice under, call_locks_fn *done,
                            void *cookie)
 {

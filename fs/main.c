@@ -213,6 +213,14 @@ static void lock_said(void *cookie, bool lost, uint64_t owner, struct slice name
     locks_said(m->fs.locks, lost, owner, name);
 }
 
+static void reclaim(void *cookie)
+{
+    struct mount *m = cookie;
+
+    if (m->fs.locks)
+        locks_reclaim(m->fs.locks);
+}
+
 static void lease_lost(void *cookie)
 {
     struct mount *m = cookie;
@@ -282,6 +290,7 @@ static int serve(struct mount *m)
                                    .lease_lost = lease_lost,
                                    .session_lost = session_lost,
                                    .lock = lock_said,
+                                   .reclaim = reclaim,
                                    .state = state_changed,
                                    .cookie = m};
     struct cache_config cache = {.bytes = m->o.cache_size};

@@ -17,6 +17,12 @@ static void call_end(struct lock_call *call)
     client_owner_check(c, o);
 }
 
+static void call_over(struct lock_call *call)
+{
+    call->owner->calls--;
+    call->owner->told -= call->told;
+}
+
 /* The call's done, from the loop. The server may still have to answer it. */
 static void tell(void *cookie)
 {
@@ -31,7 +37,7 @@ static void tell(void *cookie)
     if (!kept_find(call->client, call->owner->id, slice_of(call->name, call->len)))
         error = ECP_EDISCONNECTED; /* lost since */
     if (!call->upstream) {
-        call->owner->calls--;
+        call_over(call);
         call_end(call);
     }
     done(done_cookie, error, stamp);
@@ -40,6 +46,7 @@ static void tell(void *cookie)
 void lock_call_grant(struct lock_call *call, uint64_t stamp)
 {
     call->told = true;
+    call->owner->told++;
     call->stamp = stamp;
     call->soon = loop_soon(call->client->loop, tell, call);
 }
@@ -78,7 +85,7 @@ static void answered(void *cookie, int error, uint64_t stamp)
     call->upstream = NULL;
     if (call->soon)
         return; /* passed on here; tell is about to come */
-    call->owner->calls--;
+    call_over(call);
     if (call->told) {
         call_end(call);
         return;
@@ -122,7 +129,10 @@ static struct kept *idle_for(struct lock_client *c, uint64_t owner, struct slice
                              bool exclusive)
 {
     struct kept *k = kept_first(c, name), *found = NULL;
+    struct client_owner *o = client_owner_find(c, owner);
 
+    if (o && o->unlocks)
+        return NULL; /* it might be taken for what is being unlocked */
     for (; k && slice_equal(kept_name(k), name); k = RB_NEXT(kept_tree, &c->kept, k)) {
         if (k->label->id == owner && !k->is_idle)
             return NULL; /* it changes what it has */
@@ -260,6 +270,7 @@ struct lock_client *lock_client_new(struct loop *loop, const struct lock_upstrea
     c->up = *upstream;
     TAILQ_INIT(&c->idle);
     TAILQ_INIT(&c->calls);
+    TAILQ_INIT(&c->unlocks);
     return c;
 }
 
@@ -267,6 +278,7 @@ void lock_client_free(struct lock_client *c)
 {
     struct client_owner *o;
     struct lock_call *call;
+    struct client_unlock *u;
     struct kept *k;
 
     if (!c)
@@ -274,6 +286,10 @@ void lock_client_free(struct lock_client *c)
     while ((call = TAILQ_FIRST(&c->calls))) {
         TAILQ_REMOVE(&c->calls, call, all);
         call_end(call);
+    }
+    while ((u = TAILQ_FIRST(&c->unlocks))) {
+        TAILQ_REMOVE(&c->unlocks, u, all);
+        free(u);
     }
     while ((k = RB_MIN(kept_tree, &c->kept)))
         kept_drop(c, k);

@@ -14,7 +14,9 @@ struct client_owner {
     RB_ENTRY(client_owner) tree;
     uint64_t id;
     size_t held;            /* kept locks that it uses */
-    size_t calls;           /* under way at the server */
+    size_t calls;           /* LOCKs under way at the server */
+    size_t told;            /* of these, granted here already */
+    size_t unlocks;         /* UNLOCKs under way */
     bool plain;             /* has locks that cannot be kept; until it unlocks all */
     LIST_HEAD(, kept) kept; /* that it uses */
     struct kept *idle;      /* the one that bears its label, or NULL */
@@ -51,6 +53,16 @@ struct lock_call {
     uint8_t name[]; /* when keepable */
 };
 
+/* An UNLOCK at the server. */
+struct client_unlock {
+    TAILQ_ENTRY(client_unlock) all;
+    struct lock_client *client;
+    struct client_owner *owner;
+    bool raced; /* a LOCK of this owner was under way */
+    call_done_fn *done;
+    void *cookie;
+};
+
 RB_HEAD(kept_tree, kept);
 RB_HEAD(owner_tree, client_owner);
 
@@ -61,6 +73,7 @@ struct lock_client {
     struct owner_tree owners;
     TAILQ_HEAD(, kept) idle;       /* the oldest first */
     TAILQ_HEAD(, lock_call) calls; /* under way at the server, in their order */
+    TAILQ_HEAD(, client_unlock) unlocks;
     struct lock_client_stats stats;
 };
 
@@ -100,6 +113,13 @@ void kept_unlock(struct lock_client *c, const struct kept *k, call_done_fn *done
 void kept_give_back(struct lock_client *c, struct kept *k);
 /* Parts of it get modes of their own: from now on the server alone knows. */
 void kept_split(struct lock_client *c, uint64_t owner, struct slice name);
+
+/* ---- lock_client_unlock.c ---- */
+
+/* UNLOCK, asked of the server. done may be NULL. */
+void client_unlock(struct lock_client *c, struct client_owner *o,
+                   const struct call_lock_item *items, size_t count, call_done_fn *done,
+                   void *cookie);
 
 /* ---- lock_client.c ---- */
 

@@ -42,7 +42,7 @@ struct client_owner *client_owner_get(struct lock_client *c, uint64_t id)
 
 void client_owner_check(struct lock_client *c, struct client_owner *o)
 {
-    if (o->held || o->calls || o->plain || o->idle)
+    if (o->held || o->calls || o->unlocks || o->plain || o->idle)
         return;
     RB_REMOVE(owner_tree, &c->owners, o);
     free(o);
@@ -111,7 +111,7 @@ void kept_unlock(struct lock_client *c, const struct kept *k, call_done_fn *done
 {
     struct call_lock_item item = {.name = kept_name(k)};
 
-    c->up.unlock(c->up.cookie, k->label->id, &item, 1, done, cookie);
+    client_unlock(c, k->label, &item, 1, done, cookie);
 }
 
 void kept_give_back(struct lock_client *c, struct kept *k)

@@ -36,6 +36,44 @@ static void done_soon(struct lock_client *c, call_done_fn *done, void *cookie)
     loop_soon(c->loop, unlocked, u);
 }
 
+/* ---- Asking the server ---- */
+
+/* A lock that was granted before the server has unlocked, to a LOCK that was on its way then: what
+ * of it is left the server alone knows. */
+static void server_unlocked(void *cookie, int error)
+{
+    struct client_unlock *u = cookie, copy = *u;
+    struct lock_client *c = u->client;
+    struct client_owner *o = u->owner;
+    struct kept *k;
+
+    TAILQ_REMOVE(&c->unlocks, u, all);
+    free(u);
+    while (copy.raced && (k = LIST_FIRST(&o->kept))) {
+        o->plain = true;
+        kept_drop(c, k);
+    }
+    o->unlocks--;
+    client_owner_check(c, o);
+    if (copy.done)
+        copy.done(copy.cookie, error);
+}
+
+void client_unlock(struct lock_client *c, struct client_owner *o,
+                   const struct call_lock_item *items, size_t count, call_done_fn *done,
+                   void *cookie)
+{
+    struct client_unlock *u = xmalloc(sizeof(*u));
+
+    *u = (struct client_unlock){
+        .client = c, .owner = o, .raced = o->calls > o->told, .done = done, .cookie = cookie};
+    TAILQ_INSERT_TAIL(&c->unlocks, u, all);
+    o->unlocks++;
+    c->up.unlock(c->up.cookie, o->id, items, count, server_unlocked, u);
+}
+
+/* ---- Passing on, keeping ---- */
+
 /* The oldest call that waits at the server for just this lock. */
 static struct lock_call *waiter_of(struct lock_client *c, const struct kept *k)
 {
@@ -45,18 +83,23 @@ static struct lock_call *waiter_of(struct lock_client *c, const struct kept *k)
         return NULL;
     TAILQ_FOREACH (call, &c->calls, all)
         if (call->keepable && call->exclusive && !call->told && call->owner != k->label &&
+            call->owner->calls - call->owner->told == 1 &&
             slice_equal(slice_of(call->name, call->len), kept_name(k)) &&
             !kept_find(c, call->owner->id, kept_name(k)))
             return call;
     return NULL;
 }
 
-/* To one that waits here, or kept for nobody. False: the server is to have it. */
+/* To one that waits here, or kept for nobody. False: the server is to have it, also when another
+ * lock or request of its owner may rest on it. */
 static bool keep(struct lock_client *c, struct kept *k)
 {
     struct client_owner *o = k->label;
-    struct lock_call *next = waiter_of(c, k);
+    struct lock_call *next;
 
+    if (o->held > 1 || o->calls > o->told || o->unlocks || o->plain)
+        return false;
+    next = waiter_of(c, k);
     if (next) {
         struct call_lock_who to = who_of(next);
 
@@ -67,7 +110,7 @@ static bool keep(struct lock_client *c, struct kept *k)
         c->stats.passed++;
         lock_call_grant(next, k->stamp);
         client_owner_check(c, o);
-    } else if (!k->wanted && o->held == 1 && !o->calls && !o->plain) {
+    } else if (!k->wanted && !o->calls) {
         kept_make_idle(c, k);
     } else {
         return false;
@@ -111,13 +154,12 @@ static void unlock_all(struct lock_client *c, struct client_owner *o, call_done_
         unlock_one(c, k, done, cookie);
         return;
     }
-    o->calls++; /* stays */
+    o->unlocks++; /* stays */
     while ((k = LIST_FIRST(&o->kept)))
         kept_drop(c, k);
     o->plain = false;
-    c->up.unlock(c->up.cookie, o->id, NULL, 0, done, cookie);
-    o->calls--;
-    client_owner_check(c, o);
+    client_unlock(c, o, NULL, 0, done, cookie);
+    o->unlocks--;
 }
 
 void lock_client_unlock(struct lock_client *c, uint64_t owner, const struct call_lock_item *items,
@@ -126,7 +168,7 @@ void lock_client_unlock(struct lock_client *c, uint64_t owner, const struct call
     struct client_owner *o = client_owner_find(c, owner);
     struct kept *k;
 
-    if (!o || (o->idle && !o->held && !o->plain)) {
+    if (!o || (!o->held && !o->plain && !o->calls)) {
         done_soon(c, done, cookie);
         return;
     }
@@ -142,5 +184,5 @@ void lock_client_unlock(struct lock_client *c, uint64_t owner, const struct call
     o->plain = true;
     for (size_t i = 0; i < count; i++)
         kept_split(c, owner, items[i].name);
-    c->up.unlock(c->up.cookie, owner, items, count, done, cookie);
+    client_unlock(c, o, items, count, done, cookie);
 }

@@ -462,6 +462,60 @@ Test(lock_client, end_of_the_session_is_told_to_who_holds)
     cr_assert_eq(lock_client_stats(seats[0].client)->held, 0u);
 }
 
+/* Whoever got it would have what the owner still has below. */
+Test(lock_client, lock_does_not_pass_from_who_has_another_that_rests_on_it)
+{
+    struct owner *a = &seats[0].owners[0], *b = &seats[0].owners[1];
+    lock(a, 1, 1, true);
+    quiet();
+    lock(a, 0, 1, true);
+    quiet();
+    lock(b, 0, 1, true);
+    quiet();
+    unlock(a, false);
+    quiet();
+    cr_assert_eq(b->mode, -1);
+    unlock(a, true);
+    quiet();
+    cr_assert_eq(b->mode, 1);
+}
+
+/* Two threads of a process: the server has granted the second LOCK before it unlocked. */
+Test(lock_client, lock_granted_before_the_unlocking_is_not_taken_for_held)
+{
+    struct owner *a = &seats[0].owners[0], *remote = &seats[1].owners[0];
+    lock(a, 1, 1, true);
+    quiet();
+    lock(a, 1, 1, true);
+    unlock(a, false);
+    quiet();
+    unlock(a, false);
+    lock(remote, 1, 1, true);
+    quiet();
+    cr_assert_eq(remote->mode, 1);
+    lock(&seats[0].owners[1], 1, 1, false);
+    quiet();
+    cr_assert_eq(seats[0].owners[1].mode, -1);
+}
+
+/* When the server is started anew meanwhile, the unlocking comes behind what is declared. */
+Test(lock_client, idle_lock_is_not_taken_by_who_is_unlocking)
+{
+    struct owner *a = &seats[0].owners[0], *b = &seats[0].owners[1];
+    lock(b, 3, 1, true);
+    quiet();
+    lock(b, 1, 0, true);
+    lock(a, 1, 0, true);
+    quiet();
+    unlock(a, false);
+    cr_assert_eq(lock_client_stats(seats[0].client)->idle, 1u);
+    unlock(b, false);
+    lock(b, 1, 0, true);
+    quiet();
+    cr_assert_eq(b->mode, 0);
+    cr_assert_eq(lock_client_stats(seats[0].client)->local, 0u);
+}
+
 static void random_owner(void)
 {
     struct owner *o = &seats[random_below(SEATS)].owners[random_below(OWNERS)];

@@ -1,0 +1,933 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients remember of their locks: two of them over a server's table, which is lost at times
+ * together with all that was on its way, and declared again. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "locks/lock_held.h"
+#include "locks/lock_table.h"
+#include "tests/unit/base_random.h"
+
+#define SEATS   2
+#define OWNERS  5
+#define GROUPED 2 /* the first of each seat are of one group */
+#define NAMES   4
+#define UNITS   4 /* of range; the last has no end */
+#define ITEMS   3
+#define CALLS   (1 << 20)
+#define QUEUE   4096
+#define STEPS   600000
+
+enum kind { LOCK, UNLOCK, CANCEL, PASS };
+
+/* A message of a client, which keeps it until it is answered. */
+struct call {
+    enum kind kind;
+    struct seat *seat;
+    uint64_t owner, to;
+    bool wait, delegable, claim, gone; /* gone: answered, or dropped */
+    bool passed;                       /* the model's: a pass has granted it */
+    struct call_lock_item items[ITEMS];
+    struct call_lock_item *many; /* in place of items */
+    size_t count;
+    struct key name;
+    struct lock_request *request;
+    struct call *other; /* CANCEL */
+    call_lock_fn *locked;
+    call_done_fn *unlocked;
+    void *cookie, *handle;
+    int error;
+};
+
+struct queue {
+    struct call *calls[QUEUE];
+    size_t head, tail;
+};
+
+/* Modes by owner, name and unit; -1: none. */
+struct holding {
+    int mode[OWNERS][NAMES][UNITS], count[OWNERS][NAMES][2], delegable[OWNERS][NAMES];
+};
+
+struct seat {
+    struct lock_upstream up;
+    struct lock_held *held;
+    struct lock_session *session;
+    struct queue to_server, to_client;
+    struct holding model; /* what the client has been told */
+};
+
+static struct lock_table *table;
+static struct seat seats[SEATS];
+static struct key names[NAMES];
+static struct call *calls[CALLS];
+static size_t call_count, first_open;
+static unsigned grants, waits, passes, restarts, refusals, failures;
+static unsigned drops;
+static int claims_left = -1; /* to be granted before all others are refused; -1: no bound */
+static uint64_t failed_owner;
+
+static const uint8_t group[LOCK_GROUP_LEN] = {7};
+
+static uint64_t process_of(uint64_t owner)
+{
+    return owner / 2;
+}
+
+static struct call *call_new(struct seat *s, enum kind kind, uint64_t owner)
+{
+    struct call *c = calloc(1, sizeof *c);
+
+    cr_assert_lt(call_count, (size_t)CALLS);
+    calls[call_count++] = c;
+    c->seat = s;
+    c->kind = kind;
+    c->owner = owner;
+    return c;
+}
+
+static void push(struct queue *q, struct call *c)
+{
+    q->calls[q->tail++ % QUEUE] = c;
+    cr_assert_lt(q->tail - q->head, (size_t)QUEUE);
+}
+
+static int name_index(struct slice name)
+{
+    int n = 0;
+
+    while (!slice_equal(key_slice(&names[n]), name))
+        cr_assert_lt(++n, NAMES);
+    return n;
+}
+
+/* ---- What the layer calls ---- */
+
+static void set_items(struct call *c, const struct call_lock_item *items, size_t count)
+{
+    struct call_lock_item *to = c->items;
+
+    c->count = count;
+    if (count > ITEMS)
+        to = c->many = calloc(count, sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        to[i] = items[i];
+        to[i].name = key_slice(&names[name_index(items[i].name)]);
+    }
+}
+
+static void *up_lock(void *cookie, const struct call_lock_args *args, call_lock_fn *done,
+                     void *done_cookie)
+{
+    struct call *c = call_new(cookie, LOCK, args->who.owner);
+
+    cr_assert_eq(args->who.group != NULL, args->who.owner < GROUPED);
+    cr_assert_eq(args->who.process, process_of(args->who.owner));
+    cr_assert(slice_equal(args->who.text, slice_str("someone")));
+    cr_assert(!args->replace);
+    set_items(c, args->items, args->count);
+    c->wait = args->wait;
+    c->delegable = args->delegable;
+    c->claim = args->reclaim;
+    c->locked = done;
+    c->cookie = done_cookie;
+    push(&c->seat->to_server, c);
+    return c;
+}
+
+static void up_unlock(void *cookie, uint64_t owner, const struct call_lock_item *items,
+                      size_t count, call_done_fn *done, void *done_cookie)
+{
+    struct call *c = call_new(cookie, UNLOCK, owner);
+
+    set_items(c, items, count);
+    c->unlocked = done;
+    c->cookie = done_cookie;
+    push(&c->seat->to_server, c);
+}
+
+static void up_cancel(void *cookie, void *call)
+{
+    struct call *c = call_new(cookie, CANCEL, 0);
+
+    c->other = call;
+    push(&c->seat->to_server, c);
+}
+
+static void up_pass(void *cookie, uint64_t from, struct slice name, bool delegable,
+                    const struct call_lock_who *to)
+{
+    struct call *c = call_new(cookie, PASS, from);
+
+    c->to = to->owner;
+    c->delegable = delegable;
+    key_copy(&c->name, name);
+    push(&c->seat->to_server, c);
+}
+
+static void drop(void *cookie, void *call)
+{
+    struct call *c = call;
+
+    (void)cookie;
+    cr_assert(!c->gone);
+    c->gone = true;
+    drops++;
+}
+
+static void model_forget(struct seat *s, uint64_t owner, int n)
+{
+    s->model.count[owner][n][0] = s->model.count[owner][n][1] = 0;
+    memset(s->model.mode[owner][n], -1, sizeof s->model.mode[owner][n]);
+}
+
+static void failed(void *cookie, uint64_t owner, struct slice name)
+{
+    struct seat *s = cookie;
+
+    failures++;
+    failed_owner = owner;
+    model_forget(s, owner, name_index(name));
+}
+
+/* ---- The server ---- */
+
+static const struct call_lock_item *items_of(const struct call *c)
+{
+    return c->many ? c->many : c->items;
+}
+
+static void answer(struct call *c, int error)
+{
+    c->error = error;
+    c->request = NULL;
+    push(&c->seat->to_client, c);
+}
+
+static void serve_events(void)
+{
+    struct lock_event e;
+
+    while (lock_next_event(table, &e))
+        if (e.kind != LOCK_EVENT_RECALL)
+            answer(e.cookie, e.kind == LOCK_EVENT_GRANTED ? 0
+                             : e.kind == LOCK_EVENT_BUSY  ? ECP_EBUSY
+                                                          : ECP_EDEADLOCK);
+}
+
+static struct lock_item *table_items(const struct call *c)
+{
+    struct lock_item *items = calloc(c->count + 1, sizeof *items);
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct call_lock_item *from = &items_of(c)[i];
+
+        items[i] = (struct lock_item){.name = from->name,
+                                      .mode = from->exclusive ? LOCK_EXCLUSIVE : LOCK_SHARED,
+                                      .counted = from->counted,
+                                      .start = from->start,
+                                      .end = from->end ? from->end : LOCK_RANGE_END};
+    }
+    return items;
+}
+
+static bool refuses(const struct call *c)
+{
+    if (!c->claim || claims_left < 0)
+        return false;
+    return claims_left == 0 || claims_left-- == 0;
+}
+
+static void serve_lock(struct call *c)
+{
+    struct lock_who who = {.owner = c->owner,
+                           .group = c->owner < GROUPED ? group : NULL,
+                           .process = process_of(c->owner),
+                           .text = slice_str("someone")};
+    struct lock_item *items = table_items(c);
+    unsigned flags = (c->wait ? LOCK_WAIT : 0) | (c->delegable ? LOCK_DELEGABLE : 0);
+    int error = refuses(c)
+                    ? ECP_ELOCKFULL
+                    : lock_ask(c->seat->session, &who, items, c->count, flags, 0, c, &c->request);
+
+    free(items);
+    cr_assert(!c->claim || claims_left >= 0 || (!error && !c->request),
+              "what is declared conflicts with what others declare");
+    waits += c->request != NULL;
+    if (error || !c->request)
+        answer(c, error);
+}
+
+static void serve(struct seat *s)
+{
+    struct call *c = s->to_server.calls[s->to_server.head++ % QUEUE];
+    struct lock_who to = {.owner = c->to,
+                          .group = c->to < GROUPED ? group : NULL,
+                          .process = process_of(c->to),
+                          .text = slice_str("someone")};
+    struct lock_item *items;
+    void *ended = NULL;
+
+    if (c->kind == LOCK && !c->gone) {
+        serve_lock(c);
+    } else if (c->kind == UNLOCK) {
+        items = table_items(c);
+        c->count ? lock_release(s->session, c->owner, items, c->count)
+                 : lock_release_owner(s->session, c->owner);
+        free(items);
+        answer(c, 0);
+    } else if (c->kind == CANCEL && c->other->request) {
+        lock_cancel(c->other->request);
+        answer(c->other, ECP_ECANCELED);
+    } else if (c->kind == PASS) {
+        cr_assert(lock_pass(s->session, c->owner, &to, key_slice(&c->name), c->delegable, &ended) ||
+                      claims_left >= 0,
+                  "the server does not know the lock that is passed");
+        if (ended)
+            answer(ended, 0);
+    }
+    serve_events();
+}
+
+static void hear(struct seat *s)
+{
+    struct call *c = s->to_client.calls[s->to_client.head++ % QUEUE];
+
+    if (c->gone)
+        return;
+    c->gone = true;
+    if (c->kind == LOCK)
+        c->locked(c->cookie, c->error, 1);
+    else
+        c->unlocked(c->cookie, c->error);
+}
+
+static bool one_step(struct seat *s, bool client)
+{
+    struct queue *q = client ? &s->to_client : &s->to_server;
+
+    if (q->head == q->tail)
+        return false;
+    client ? hear(s) : serve(s);
+    return true;
+}
+
+static void quiet(void)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (int i = 0; i < SEATS; i++)
+            more |= (int)one_step(&seats[i], false) | (int)one_step(&seats[i], true);
+    }
+}
+
+/* ---- What is held: by the table, and by the model ---- */
+
+static void nothing(struct holding *h)
+{
+    memset(h, 0, sizeof *h);
+    memset(h->mode, -1, sizeof h->mode);
+}
+
+static bool in_unit(uint64_t start, uint64_t end, int u)
+{
+    return (uint64_t)u * 10 >= start && (uint64_t)u * 10 < (end ? end : LOCK_RANGE_END);
+}
+
+static bool note_row(void *cookie, const struct lock_row *row)
+{
+    struct holding *all = cookie;
+    struct holding *h = &all[(struct seat *)lock_session_cookie(row->session) - seats];
+    int n = name_index(row->name);
+
+    if (row->waiting)
+        return true;
+    cr_assert(slice_equal(row->text, slice_str("someone")));
+    h->delegable[row->owner][n] = row->delegable;
+    if (row->counted)
+        h->count[row->owner][n][row->mode] = (int)row->count;
+    for (int u = 0; u < UNITS && !row->counted; u++)
+        if (in_unit(row->start, row->end, u))
+            h->mode[row->owner][n][u] = (int)row->mode;
+    return true;
+}
+
+static void snapshot(struct holding *all)
+{
+    for (int i = 0; i < SEATS; i++)
+        nothing(&all[i]);
+    lock_list(table, slice_of(NULL, 0), note_row, all);
+}
+
+static bool holds(const struct holding *h, uint64_t o, int n)
+{
+    bool any = h->count[o][n][0] || h->count[o][n][1];
+
+    for (int u = 0; u < UNITS; u++)
+        any |= h->mode[o][n][u] >= 0;
+    return any;
+}
+
+static void check_owner(const struct holding *a, const struct holding *b, uint64_t o)
+{
+    cr_assert(!memcmp(a->mode[o], b->mode[o], sizeof a->mode[o]), "ranges of an owner differ");
+    cr_assert(!memcmp(a->count[o], b->count[o], sizeof a->count[o]), "counts of an owner differ");
+    for (int n = 0; n < NAMES; n++)
+        cr_assert(!holds(a, o, n) || !a->delegable[o][n] == !b->delegable[o][n],
+                  "what may be kept differs");
+}
+
+static void model_add(struct holding *h, const struct call *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const struct call_lock_item *item = &items_of(c)[i];
+        int n = name_index(item->name);
+
+        if (!holds(h, c->owner, n))
+            h->delegable[c->owner][n] = c->delegable;
+        h->delegable[c->owner][n] &= c->delegable;
+        if (item->counted)
+            h->count[c->owner][n][item->exclusive]++;
+        for (int u = 0; u < UNITS && !item->counted; u++)
+            if (in_unit(item->start, item->end, u))
+                h->mode[c->owner][n][u] = item->exclusive;
+    }
+}
+
+static void model_take(struct holding *h, const struct call *c)
+{
+    for (int n = 0; n < NAMES && !c->count; n++) {
+        h->count[c->owner][n][0] = h->count[c->owner][n][1] = 0;
+        memset(h->mode[c->owner][n], -1, sizeof h->mode[c->owner][n]);
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        const struct call_lock_item *item = &c->items[i];
+        int n = name_index(item->name), *count = &h->count[c->owner][n][item->exclusive];
+
+        if (item->counted)
+            *count -= *count > 0;
+        for (int u = 0; u < UNITS && !item->counted; u++)
+            if (in_unit(item->start, item->end, u))
+                h->mode[c->owner][n][u] = -1;
+    }
+}
+
+/* What a LOCK under way may have made shared. */
+static void model_weaken(struct holding *h, const struct call *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const struct call_lock_item *item = &c->items[i];
+        int n = name_index(item->name);
+
+        for (int u = 0; u < UNITS && !item->counted && !item->exclusive; u++)
+            if (in_unit(item->start, item->end, u) && h->mode[c->owner][n][u] == 1)
+                h->mode[c->owner][n][u] = 0;
+    }
+}
+
+/* ---- Owners ---- */
+
+static void on_locked(void *cookie, int error, uint64_t stamp)
+{
+    struct call *c = cookie;
+
+    (void)stamp;
+    c->gone = true;
+    refusals += error != 0;
+    grants += error == 0;
+    if (!error && !c->passed)
+        model_add(&c->seat->model, c);
+}
+
+static void on_unlocked(void *cookie, int error)
+{
+    struct call *c = cookie;
+
+    c->gone = true;
+    model_take(&c->seat->model, c);
+}
+
+/* Calls of the owner that have no answer, by kind; not those that a pass has granted, but also the
+ * UNLOCKs of the layer's own. */
+static int under_way(struct seat *s, uint64_t owner, enum kind kind)
+{
+    int count = 0;
+
+    for (size_t i = first_open; i < call_count; i++)
+        count += calls[i]->seat == s && calls[i]->owner == owner && calls[i]->kind == kind &&
+                 !calls[i]->handle == (kind == UNLOCK) && !calls[i]->gone && !calls[i]->passed;
+    return count;
+}
+
+/* The owner's side of a call: what it asks of the layer. */
+static struct call *asked_new(struct seat *s, enum kind kind, uint64_t owner)
+{
+    struct call *c = call_new(s, kind, owner);
+
+    c->handle = c;
+    return c;
+}
+
+static void random_item(struct call_lock_item *item)
+{
+    uint32_t from = random_below(UNITS), to = from + 1 + random_below(UNITS - from);
+
+    *item = (struct call_lock_item){.name = key_slice(&names[random_below(NAMES)]),
+                                    .exclusive = random_below(2),
+                                    .counted = random_below(3) == 0};
+    if (!item->counted && random_below(2)) {
+        item->start = from * 10;
+        item->end = to == UNITS ? 0 : to * 10;
+    }
+}
+
+static void ask(struct seat *s, struct call *c)
+{
+    struct call_lock_args args = {.who = {.owner = c->owner,
+                                          .group = c->owner < GROUPED ? group : NULL,
+                                          .process = process_of(c->owner),
+                                          .text = slice_str("someone")},
+                                  .items = items_of(c),
+                                  .count = c->count,
+                                  .wait = c->wait,
+                                  .delegable = c->delegable};
+
+    c->handle = s->up.lock(s->held, &args, on_locked, c);
+}
+
+static void random_lock(struct seat *s, uint64_t owner)
+{
+    struct call *c;
+
+    if (under_way(s, owner, LOCK))
+        return;
+    c = asked_new(s, LOCK, owner);
+    c->count = random_below(3) ? 1 : 2;
+    c->delegable = random_below(2);
+    c->wait = random_below(4);
+    for (size_t i = 0; i < c->count; i++)
+        random_item(&c->items[i]);
+    if (random_below(2)) { /* as it may be passed */
+        c->count = 1;
+        c->items[0].counted = false;
+        c->items[0].start = c->items[0].end = 0;
+    }
+    ask(s, c);
+}
+
+static void random_unlock(struct seat *s, uint64_t owner)
+{
+    bool asking = under_way(s, owner, LOCK);
+    struct call *c = asked_new(s, UNLOCK, owner);
+
+    c->count = random_below(2);
+    random_item(&c->items[0]);
+    if (asking)
+        c->items[0].counted = false;
+    s->up.unlock(s->held, owner, c->items, c->count, on_unlocked, c);
+}
+
+static void random_cancel(struct seat *s)
+{
+    struct call *c;
+
+    for (size_t i = first_open; i < call_count; i++) {
+        c = calls[i];
+        if (c->seat == s && c->handle && c->kind == LOCK && !c->gone && random_below(3) == 0) {
+            s->up.cancel(s->held, c->handle);
+            return;
+        }
+    }
+}
+
+/* The name whose whole the owner holds, not counted, and nothing else; or -1. */
+static int only_name(const struct holding *h, uint64_t owner)
+{
+    int found = -1;
+
+    for (int n = 0; n < NAMES; n++) {
+        if (!holds(h, owner, n))
+            continue;
+        if (found >= 0 || h->count[owner][n][0] || h->count[owner][n][1])
+            return -1;
+        for (int u = 0; u < UNITS; u++)
+            if (h->mode[owner][n][u] < 0 || h->mode[owner][n][u] != h->mode[owner][n][0])
+                return -1;
+        found = n;
+    }
+    return found;
+}
+
+/* The model's: the LOCK that a pass grants. */
+static void model_pass(struct seat *s, uint64_t from, uint64_t to, int n, bool delegable)
+{
+    struct call whole = {.owner = to, .count = 1, .delegable = delegable};
+    int mode = s->model.mode[from][n][0];
+
+    whole.items[0] = (struct call_lock_item){.name = key_slice(&names[n]), .exclusive = mode};
+    model_add(&s->model, &whole);
+    model_forget(s, from, n);
+    for (size_t i = call_count; i-- > first_open;) {
+        struct call *c = calls[i];
+
+        if (c->seat != s || !c->handle || c->kind != LOCK || c->owner != to || c->gone ||
+            c->count != 1 || c->items[0].counted || c->items[0].exclusive > mode ||
+            name_index(c->items[0].name) != n)
+            continue;
+        c->passed = true;
+        break;
+    }
+}
+
+static void pass(struct seat *s, uint64_t from, uint64_t to, int n, bool delegable)
+{
+    struct call_lock_who who = {
+        .owner = to, .process = process_of(to), .text = slice_str("someone")};
+
+    model_pass(s, from, to, n, delegable);
+    s->up.pass(s->held, from, key_slice(&names[n]), delegable, &who);
+    passes++;
+}
+
+static void random_pass(struct seat *s, uint64_t from)
+{
+    uint64_t to = GROUPED + random_below(OWNERS - GROUPED);
+    int n = only_name(&s->model, from);
+
+    if (n < 0 || from < GROUPED || from == to || under_way(s, from, LOCK) ||
+        under_way(s, from, UNLOCK) || under_way(s, to, UNLOCK))
+        return;
+    if (!s->model.mode[from][n][0] && under_way(s, to, LOCK))
+        return; /* it may be granted before the pass: then both say whether it may be kept */
+    pass(s, from, to, n, random_below(2));
+}
+
+/* An administrator takes a lock; the client hears of it at once. */
+static void take_by_force(struct seat *s, uint64_t owner, int n)
+{
+    quiet();
+    lock_release_name(s->session, owner, key_slice(&names[n]));
+    serve_events();
+    lock_held_lost(s->held, owner, key_slice(&names[n]));
+    model_forget(s, owner, n);
+}
+
+/* ---- A server started anew ---- */
+
+static void session_new(struct seat *s)
+{
+    s->session = lock_session_new(table, s);
+}
+
+/* Nothing of a seat is under way, and what is declared is what the client knows of; or more is, and
+ * then no less than that is declared which surely is the client's still. */
+static void check_declared(struct seat *s, const struct holding *declared)
+{
+    struct holding sure = s->model;
+    bool busy[OWNERS] = {0};
+
+    for (size_t i = first_open; i < call_count; i++) {
+        const struct call *c = calls[i];
+
+        if (c->seat != s || !c->handle || c->gone || c->passed)
+            continue;
+        busy[c->owner] = true;
+        c->kind == UNLOCK ? model_take(&sure, c) : model_weaken(&sure, c);
+    }
+    for (uint64_t o = 0; o < OWNERS; o++) {
+        if (!busy[o])
+            check_owner(&s->model, declared, o);
+        for (int n = 0; n < NAMES; n++) {
+            if (!holds(declared, o, n))
+                s->model.delegable[o][n] = 1; /* as the next LOCK has it */
+            cr_assert(!memcmp(sure.mode[o][n], declared->mode[o][n], sizeof sure.mode[o][n]),
+                      "the ranges declared are not those that are surely held");
+            for (int m = 0; m < 2; m++)
+                cr_assert_eq(declared->count[o][n][m],
+                             sure.count[o][n][m] ? s->model.count[o][n][m] : 0);
+        }
+    }
+}
+
+/* What a seat declares it did hold, by one owner or another: no pass counts now. */
+static void check_invented(const struct holding *before, const struct holding *after)
+{
+    for (int n = 0; n < NAMES; n++)
+        for (int u = 0; u < UNITS; u++) {
+            int was = -1, is = -1;
+
+            for (int o = 0; o < OWNERS; o++) {
+                for (int m = 0; m < 2; m++) {
+                    was = before->count[o][n][m] && m > was ? m : was;
+                    is = after->count[o][n][m] && m > is ? m : is;
+                }
+                was = before->mode[o][n][u] > was ? before->mode[o][n][u] : was;
+                is = after->mode[o][n][u] > is ? after->mode[o][n][u] : is;
+            }
+            cr_assert_leq(is, was, "a lock is invented");
+        }
+}
+
+/* All that was on its way is lost; what clients keep is sent again, behind what they declare. */
+static void restart(void)
+{
+    struct holding before[SEATS], after[SEATS];
+    size_t end;
+
+    snapshot(before);
+    lock_table_free(table);
+    table = lock_table_new(NULL);
+    for (int i = 0; i < SEATS; i++) {
+        seats[i].to_server.head = seats[i].to_server.tail;
+        seats[i].to_client.head = seats[i].to_client.tail;
+        session_new(&seats[i]);
+    }
+    end = call_count;
+    for (int i = 0; i < SEATS; i++)
+        lock_held_reclaim(seats[i].held);
+    for (int i = 0; i < SEATS; i++)
+        while (one_step(&seats[i], false))
+            ;
+    snapshot(after);
+    for (int i = 0; i < SEATS && claims_left < 0; i++) {
+        check_declared(&seats[i], &after[i]);
+        check_invented(&before[i], &after[i]);
+    }
+    for (size_t i = first_open; i < end; i++) {
+        struct call *c = calls[i];
+
+        c->request = NULL;
+        if (!c->gone && !c->handle && (c->kind == UNLOCK || c->kind == LOCK))
+            push(&c->seat->to_server, c);
+    }
+    restarts++;
+}
+
+/* Table and model are the same, but where a LOCK that waits may have been declared as done. */
+static void check_quiet(void)
+{
+    struct holding all[SEATS];
+
+    quiet();
+    snapshot(all);
+    for (int i = 0; i < SEATS; i++)
+        for (uint64_t o = 0; o < OWNERS; o++)
+            if (!under_way(&seats[i], o, LOCK))
+                check_owner(&seats[i].model, &all[i], o);
+    while (first_open < call_count && (calls[first_open]->gone || calls[first_open]->kind > UNLOCK))
+        first_open++;
+}
+
+/* ---- Tests ---- */
+
+static void setup(void)
+{
+    static const char *const subscripts[] = {NULL, "1", "2"};
+
+    table = lock_table_new(NULL);
+    for (int i = 0; i < NAMES; i++) {
+        key_root(&names[i]);
+        key_append(&names[i], slice_str(i < 3 ? "A" : "B"));
+        if (i && i < 3)
+            key_append(&names[i], slice_str(subscripts[i]));
+    }
+    for (int i = 0; i < SEATS; i++) {
+        struct seat *s = &seats[i];
+        struct lock_held_config config = {.below = {.lock = up_lock,
+                                                    .cancel = up_cancel,
+                                                    .unlock = up_unlock,
+                                                    .pass = up_pass,
+                                                    .cookie = s},
+                                          .drop = drop,
+                                          .failed = failed};
+
+        s->held = lock_held_new(&config);
+        s->up = lock_held_upstream(s->held);
+        session_new(s);
+        nothing(&s->model);
+    }
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < SEATS; i++)
+        lock_held_free(seats[i].held);
+    lock_table_free(table);
+    while (call_count) {
+        free(calls[--call_count]->many);
+        free(calls[call_count]);
+    }
+}
+
+TestSuite(lock_held, .init = setup, .fini = teardown, .timeout = 120);
+
+static void step(void)
+{
+    struct seat *s = &seats[random_below(SEATS)];
+    uint64_t owner = random_below(OWNERS);
+
+    switch (random_below(14)) {
+    case 0:
+    case 1:
+        random_lock(s, owner);
+        break;
+    case 2:
+    case 3:
+        random_unlock(s, owner);
+        break;
+    case 4:
+    case 5:
+        random_pass(s, owner);
+        break;
+    case 6:
+        if (random_below(4) == 0)
+            random_cancel(s);
+        break;
+    case 7:
+        if (random_below(40) == 0)
+            take_by_force(s, owner, (int)random_below(NAMES));
+        break;
+    default:
+        one_step(s, random_below(2));
+    }
+}
+
+Test(lock_held, declares_what_is_held_at_any_moment)
+{
+    for (int i = 0; i < STEPS; i++) {
+        step();
+        if (random_below(60) == 0)
+            check_quiet();
+        if (random_below(40) == 0)
+            restart();
+    }
+    check_quiet();
+    cr_assert_gt(grants, 3000u, "%u", grants);
+    cr_assert_gt(waits, 1000u, "%u", waits);
+    cr_assert_gt(refusals, 300u, "%u", refusals);
+    cr_assert_gt(passes, 300u, "%u", passes);
+    cr_assert_gt(restarts, 1000u, "%u", restarts);
+    cr_assert_gt(failures, 0u, "no LOCK was refused after it was declared as done");
+}
+
+/* ---- One by one ---- */
+
+static struct call *lock(struct seat *s, uint64_t owner, int n)
+{
+    struct call *c = asked_new(s, LOCK, owner);
+
+    c->count = 1;
+    c->wait = true;
+    c->items[0] = (struct call_lock_item){.name = key_slice(&names[n]), .exclusive = true};
+    ask(s, c);
+    return c;
+}
+
+static void unlock_all(struct seat *s, uint64_t owner)
+{
+    struct call *c = asked_new(s, UNLOCK, owner);
+
+    s->up.unlock(s->held, owner, NULL, 0, on_unlocked, c);
+}
+
+static size_t locks(void)
+{
+    return lock_table_stats(table)->locks;
+}
+
+Test(lock_held, owner_is_told_what_is_refused)
+{
+    lock(&seats[0], 2, 1);
+    lock(&seats[0], 3, 3);
+    quiet();
+    claims_left = 1;
+    restart();
+    quiet();
+    cr_assert_eq(failures, 1u);
+    cr_assert_eq(locks(), 1u);
+    claims_left = -1;
+    restart();
+    cr_assert_eq(locks(), 1u, "what was lost is declared");
+}
+
+Test(lock_held, owner_that_was_passed_the_lock_is_told)
+{
+    lock(&seats[0], 2, 1);
+    quiet();
+    claims_left = 0;
+    restart();
+    pass(&seats[0], 2, 3, 1, true);
+    quiet();
+    cr_assert_eq(failures, 1u);
+    cr_assert_eq(failed_owner, 3u);
+}
+
+static void lock_many(struct seat *s, uint64_t owner, int n, size_t count)
+{
+    struct call *c = asked_new(s, LOCK, owner);
+
+    c->count = count;
+    c->many = calloc(count, sizeof *c->many);
+    for (size_t i = 0; i < count; i++)
+        c->many[i] = (struct call_lock_item){.name = key_slice(&names[n]), .counted = true};
+    ask(s, c);
+}
+
+Test(lock_held, what_does_not_fit_into_one_call_is_declared_and_given_up_as_a_whole)
+{
+    for (int i = 0; i < 2; i++)
+        lock_many(&seats[0], 2, 1, LOCK_ITEMS_MAX - 10);
+    quiet();
+    restart();
+    check_quiet();
+    claims_left = 1;
+    restart();
+    cr_assert_eq(locks(), 1u);
+    quiet();
+    cr_assert_eq(failures, 1u);
+    cr_assert_eq(locks(), 0u, "the server still has a part of it");
+}
+
+Test(lock_held, declares_anew_when_the_server_goes_away_meanwhile)
+{
+    lock(&seats[0], 2, 1);
+    quiet();
+    restart();
+    restart();
+    cr_assert_eq(drops, 1u, "the first declaration would be sent again");
+    check_quiet();
+    cr_assert_eq(locks(), 1u);
+    cr_assert_eq(failures, 0u);
+}
+
+/* Sent again, its LOCK would wait, and get a lock that nobody knows of. */
+Test(lock_held, lock_that_a_pass_has_granted_is_not_asked_for_again)
+{
+    struct call *waiting;
+
+    lock(&seats[0], 2, 1);
+    quiet();
+    waiting = lock(&seats[0], 3, 1);
+    one_step(&seats[0], false);
+    pass(&seats[0], 2, 3, 1, true);
+    pass(&seats[0], 3, 4, 1, true);
+    cr_assert(!waiting->gone);
+    restart();
+    cr_assert(waiting->gone);
+    check_quiet();
+    unlock_all(&seats[0], 4);
+    quiet();
+    cr_assert_eq(locks(), 0u);
+}
+
+Test(lock_held, nothing_is_left_of_a_lost_session)
+{
+    lock(&seats[0], 2, 1);
+    quiet();
+    restart();
+    lock_held_session_lost(seats[0].held);
+    cr_assert_eq(drops, 1u);
+    nothing(&seats[0].model);
+    restart();
+    cr_assert_eq(locks(), 0u);
+}
