@@ -267,9 +267,12 @@ Test(net_resume, updates_are_applied_once_over_restarts)
     begin(WINDOW);
     counting_begin(c);
     while (!c[0].all || !c[1].all || !c[2].all) {
-        bool ticked = false;
-        loop_timer(loop, (5 + draw(100)) * LOOP_MS, tick, &ticked);
-        until(&ticked);
+        unsigned wanted = c[0].done + c[1].done + c[2].done + 1 + draw(1000);
+        while (c[0].done + c[1].done + c[2].done < wanted && wanted <= 3 * UPDATES) {
+            bool ticked = false;
+            loop_timer(loop, LOOP_MS, tick, &ticked);
+            until(&ticked);
+        }
         restart();
         restarts++;
     }
