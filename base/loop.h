@@ -8,7 +8,7 @@
 /*
  * Everything that must be decided by the simulator's seed passes through here: nothing in net,
  * cache, locks, server and store asks the system for time, randomness or a thread by itself.
- * Two implementations: net/event_loop.c (libevent) and tests/sim/sim_loop.c (virtual clock).
+ * Two implementations: net/event_loop.c (libevent) and tests/sim/process.c (virtual clock).
  *
  * A loop belongs to one thread; every function is called on it, except a worker's `work`.
  * Callbacks run from the loop, never from inside the call that registered them. Each fires at

@@ -7,7 +7,7 @@
 
 /*
  * Two implementations: net/event_stream.c (libevent's bufferevents; TCP and unix sockets) and
- * tests/sim/sim_net.c. All on the loop's thread; callbacks never from inside the call that
+ * tests/sim/network.c. All on the loop's thread; callbacks never from inside the call that
  * registered them, except that none comes after stream_close.
  */
 struct stream;

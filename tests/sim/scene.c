@@ -2,6 +2,7 @@
 /* A run of one seed, from its drawing to the last read everywhere. */
 #include "tests/sim/scene.h"
 
+#include "base/mutation.h"
 #include "tests/sim/workload.h"
 
 #define ANSWER_TIME (60 * LOOP_SEC) /* that a call may take when all is well */
@@ -16,6 +17,7 @@ static int64_t any_drift(struct world *world)
 static void begin(struct scene *scene, uint64_t seed, bool verbose)
 {
     struct world *world = world_new(seed, verbose);
+    world->mutation = ecp_mutation;
     uint64_t term = 250 * LOOP_MS << world_random(world, 4);
     *scene = (struct scene){.world = world,
                             .mount_count = 2 + (unsigned)world_random(world, 3),

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/mutation.h"
 #include "tests/sim/event.h"
 
 #define EVENTS_MAX UINT64_C(5000000) /* of a run that comes to an end */
@@ -191,8 +190,8 @@ void world_fail(const struct world *world, const char *format, ...)
     say(stderr, world, "FAILED", format, args);
     va_end(args);
     fprintf(stderr, "to repeat it: tests/sim/run");
-    if (ecp_mutation)
-        fprintf(stderr, " --mutation %d", ecp_mutation);
+    if (world->mutation)
+        fprintf(stderr, " --mutation %d", world->mutation);
     fprintf(stderr, " --seed %llu --verbose\n", (unsigned long long)world->seed);
     exit(1);
 }

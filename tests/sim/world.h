@@ -20,6 +20,7 @@ struct world {
     uint64_t now; /* true time, ns */
     uint64_t digest, events_run, last_order;
     bool verbose;
+    int mutation; /* for the command that repeats it */
     struct world_heap *heap;
     struct process *processes;
     struct listener *listeners;

@@ -6,7 +6,7 @@
 #include "net/call.h"
 #include "net/conn.h"
 #include "net/msg.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/world.h"
 
 /* A frame that the server got and that the test has not looked at yet. */
 struct got {
@@ -16,7 +16,8 @@ struct got {
     struct slice payload; /* on the heap */
 };
 
-static struct sim *sim;
+static struct world *world;
+static struct process *process;
 static struct loop *loop;
 static struct listener *listener;
 static struct conn *peer;
@@ -170,7 +171,7 @@ static void pass(uint64_t time)
     bool passed = false;
     loop_timer(loop, time, set_flag, &passed);
     while (!passed)
-        cr_assert(sim_step(sim));
+        cr_assert(world_step(world));
 }
 
 #define UNTIL(cond)                                                                                \
@@ -178,7 +179,7 @@ static void pass(uint64_t time)
         bool late = false;                                                                         \
         struct loop_event *guard = loop_timer(loop, 60 * LOOP_SEC, set_flag, &late);               \
         while (!(cond)) {                                                                          \
-            cr_assert(!late && sim_step(sim), "never: " #cond);                                    \
+            cr_assert(!late && world_step(world), "never: " #cond);                                    \
         }                                                                                          \
         loop_cancel(loop, guard);                                                                  \
     } while (0)
@@ -215,17 +216,18 @@ static void greet(void)
 
 static void start(void)
 {
-    client = client_new(loop, sim_network(sim), &config);
+    client = client_new(loop, &process->network, &config);
     greet();
 }
 
 static void setup(void)
 {
     char *why;
-    sim = sim_new(1);
-    loop = sim_loop(sim);
+    world = world_new(1, false);
+    process = process_new(world, "test", 0);
+    loop = &process->loop;
     cr_assert_eq(key_global(&key, slice_str("A")), 0);
-    network_listen(sim_network(sim), "server", on_accept, NULL, &listener, &why);
+    network_listen(&process->network, "server", on_accept, NULL, &listener, &why);
     config = (struct client_config){.address = "server",
                                     .namespace = "N",
                                     .reconnect = true,
@@ -249,7 +251,7 @@ static void hold_page(void)
 Test(net_lease, end)
 {
     const uint64_t valid = 10 * LOOP_SEC - 10 * LOOP_MS - 500 * LOOP_MS;
-    client = client_new(loop, sim_network(sim), &config);
+    client = client_new(loop, &process->network, &config);
     cr_assert_eq(client_lease_end(client), 0);
     UNTIL(client_state(client) == CLIENT_GREETING);
     uint64_t greeted = loop_now(loop);

@@ -11,13 +11,14 @@
 #include "server/server.h"
 #include "store/store.h"
 #include "tests/sim/engine_mem.h"
-#include "tests/sim/sim.h"
+#include "tests/sim/world.h"
 
 #define TERM    (4 * LOOP_SEC)
 #define CLIENTS 10
 #define STEPS   200000 /* events after which a test has hung */
 
-static struct sim *sim;
+static struct world *world;
+static struct process *process;
 static struct loop *loop;
 static struct store *store;
 static struct server *server;
@@ -58,7 +59,7 @@ static void client_begin(int i)
                               .invalidate = invalidate,
                               .cookie = &clients[i]};
 
-    clients[i] = client_new(loop, sim_network(sim), &c);
+    clients[i] = client_new(loop, &process->network, &c);
 }
 
 static void set_up(void)
@@ -68,13 +69,14 @@ static void set_up(void)
     char *why;
 
     log_set_level(LOG_LEVEL_ERROR);
-    sim = sim_new(1);
-    loop = sim_loop(sim);
+    world = world_new(1, false);
+    process = process_new(world, "test", 0);
+    loop = &process->loop;
     cr_assert_eq(store_open(loop, engine_mem_new(1u << 20), NULL, &store, &why), 0);
     server = server_new(loop, &limits);
     cr_assert_eq(server_add_namespace(server, "USER", store, NULL, NULL), 0);
     server_set_marker(server, "USER", remember, forget, NULL);
-    cr_assert_eq(server_listen(server, sim_network(sim), "server:1", &listener, &why), 0);
+    cr_assert_eq(server_listen(server, &process->network, "server:1", &listener, &why), 0);
     for (int i = 0; i < CLIENTS; i++)
         client_begin(i);
 }
@@ -92,8 +94,10 @@ static void tear_down(void)
     server_free(server);
     store_close(store, on_closed, NULL);
     while (!closed)
-        cr_assert(sim_step(sim));
-    sim_free(sim);
+        cr_assert(world_step(world));
+    process_drain(process);
+    process_free(process);
+    world_free(world);
 }
 
 TestSuite(server_lease_session, .init = set_up, .fini = tear_down);
@@ -141,7 +145,7 @@ static void await(const bool *flag)
 {
     for (unsigned n = 0; !*flag; n++) {
         cr_assert_lt(n, STEPS, "it does not end");
-        cr_assert(sim_step(sim));
+        cr_assert(world_step(world));
     }
 }
 
@@ -150,7 +154,7 @@ static void pass(uint64_t time)
     uint64_t until = loop_now(loop) + time;
 
     while (loop_now(loop) < until)
-        cr_assert(sim_step(sim));
+        cr_assert(world_step(world));
 }
 
 static void set(int i, const char *ref)
@@ -191,7 +195,7 @@ static struct reading read_page(int i, const char *ref)
 static bool was_asked(int i)
 {
     for (unsigned n = 0; !asked[i] && n < STEPS; n++)
-        cr_assert(sim_step(sim));
+        cr_assert(world_step(world));
     return asked[i];
 }
 
@@ -312,7 +316,7 @@ static void hand_connected(void *cookie, struct stream *stream, int error, const
 static void hand_connect(void)
 {
     welcomed = false;
-    network_connect(sim_network(sim), "server:1", hand_connected, NULL);
+    network_connect(&process->network, "server:1", hand_connected, NULL);
     await(&welcomed);
 }
 
@@ -364,7 +368,7 @@ Test(server_lease_session, a_client_that_comes_back_ends_the_delay)
     cr_assert_not(d.done);
     hand_connect();
     while (!hand_asked)
-        cr_assert(sim_step(sim));
+        cr_assert(world_step(world));
     pass(LOOP_MS);
     cr_assert_not(d.done, "it is heard, but has not answered");
     frame_end(&b, frame_begin(&b, MSG_INVALIDATED, hand_asked));
@@ -415,7 +419,7 @@ static void stream_step(struct doing sets[STREAMS][AHEAD])
         for (int k = 0; k < AHEAD; k++)
             if (sets[i][k].done)
                 set_one(i, k, &sets[i][k]);
-    cr_assert(sim_step(sim));
+    cr_assert(world_step(world));
 }
 
 Test(server_lease_session, a_kill_gets_through_a_stream_of_sets)
