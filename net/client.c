@@ -121,8 +121,11 @@ static void welcomed(struct client *c, const struct frame *frame)
     free(c->server);
     c->server = xasprintf("%s at %s", name, c->config.address);
     free(name);
-    if (client_session_welcome(c, &m)) {
-        disconnect(c, ECP_EPROTO, "the server has received what was not sent");
+    int error = client_session_welcome(c, &m);
+    if (error) {
+        disconnect(c, error,
+                   error == ECP_ETIMEOUT ? "the session was given up before the server's greeting came"
+                                         : "the server has received what was not sent");
         return;
     }
     client_lease_renew(c, c->asked_at);
@@ -273,7 +276,7 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
                               .version_max = PROTOCOL_MAX,
                               .namespace = slice_str(c->config.namespace),
                               .program = slice_str(c->config.program)};
-    hello.resume_session = c->session;
+    hello.resume_session = c->asked_session = c->session;
     hello.resume_secret = c->secret;
     hello.received = c->resend.got;
     hello.flags = c->config.reconnect || c->config.resumes ? MSG_HELLO_RESUMES : 0;

@@ -35,6 +35,7 @@ struct call {
     uint64_t sequence;  /* updates: given when sent first */
     TAILQ_ENTRY(call) flight; /* in client->flight, while flying */
     bool flying;
+    bool sent; /* at least once, in this session */
     uint64_t sent_at;   /* loop_now */
     int error;          /* in client->ending: what done is told */
     union {
@@ -73,6 +74,7 @@ struct client {
     TAILQ_HEAD(, call) flight; /* updates sent and not answered */
     uint64_t instance;        /* of the server that knows the session */
     uint64_t session, secret; /* of the last WELCOME; 0: none, or given up */
+    uint64_t asked_session;   /* in the last HELLO */
     uint64_t recovery;        /* ns, the window in which it may be resumed */
     struct loop_event *window; /* its end, while there is no connection */
     struct resend resend;     /* of that session */

@@ -186,7 +186,14 @@ static void reclaimed_failed(struct call *call, int error, uint32_t index, const
 static const struct call_kind reclaimed_kind = {MSG_RECLAIMED, MSG_SYNCED, reclaimed_answered,
                                                 reclaimed_failed};
 
-/* From a list to another; but what was declared is declared anew. */
+static bool is_of_locks(const struct call *call)
+{
+    uint16_t type = call->kind->request;
+    return type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE;
+}
+
+/* From a list to another; but what was declared is declared anew, and when no locks will be
+ * declared, nothing that was sent about them is sent again. */
 static void take_calls(struct client *c, struct call_list *from, struct call_list *to)
 {
     while (from->first) {
@@ -194,6 +201,8 @@ static void take_calls(struct client *c, struct call_list *from, struct call_lis
         unqueue(c, call);
         if (call->reclaims)
             end_later(c, call, ECP_ECANCELED);
+        else if (call->sent && is_of_locks(call) && !c->config.reclaim)
+            end_later(c, call, ECP_EDISCONNECTED);
         else if (call->kind == &reclaimed_kind)
             call_free(call);
         else
@@ -232,6 +241,16 @@ void client_end_sent(struct client *c)
         land(c, call);
     while (c->sent.first)
         client_end_call(c, c->sent.first, ECP_EDISCONNECTED);
+    /* Some wait to be sent again, or to declare what is held, to a server that was started anew. */
+    for (struct call *next, *waiting = c->waiting.first; (call = waiting); waiting = next) {
+        next = call->next;
+        if (call->kind == &reclaimed_kind) {
+            unqueue(c, call);
+            call_free(call);
+        } else if (call->reclaims || (call->sent && call_is_once(call))) {
+            client_end_call(c, call, ECP_EDISCONNECTED);
+        }
+    }
 }
 
 /* Sending */
@@ -257,6 +276,7 @@ static void put_call(struct client *c, struct call *call)
 {
     call->id = call->kind->answer ? ++c->last_id : 0;
     call->sent_at = loop_now(c->loop);
+    call->sent = true;
     size_t mark = frame_begin(&c->out, call->kind->request, call->id);
     size_t at = c->out.len;
     buf_append(&c->out, call->payload, call->len);

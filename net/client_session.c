@@ -47,6 +47,8 @@ static void restarted(struct client *c)
 
 int client_session_welcome(struct client *c, const struct msg_welcome *m)
 {
+    if (m->session != c->session && m->session == c->asked_session)
+        return ECP_ETIMEOUT; /* its calls have been told its end: another must begin */
     if (m->session != c->session) {
         client_session_lose(c);
         c->session = m->session;

@@ -88,14 +88,21 @@ static bool concerns(const struct history *h, const struct update *u, unsigned n
            (moves && (slice_has_prefix(key, u->value) || slice_has_prefix(u->value, key)));
 }
 
+/* A batch without operations may have been noted together with the one before it. */
 static size_t find_commit(const struct history *h, const struct moment *began, uint64_t stamp)
 {
+    size_t found = 0;
     for (size_t at = h->count - 1; at > 0; at--) {
         const struct lost *l = history_lost(h, at);
-        if (h->stamps[at] == stamp && !history_is_copy(h, at) && (!l || began->time <= l->crashed))
-            return at;
+        if (h->stamps[at] < stamp || history_is_copy(h, at) || (l && began->time > l->crashed))
+            continue;
+        if (!found || h->stamps[at] < h->stamps[found])
+            found = at;
     }
-    world_fail(h->world, "acknowledged, but not committed: stamp %llx", (unsigned long long)stamp);
+    if (!found)
+        world_fail(h->world, "acknowledged, but not committed: stamp %llx",
+                   (unsigned long long)stamp);
+    return found;
 }
 
 static void promised(struct history *h, size_t at)

@@ -50,6 +50,9 @@ static size_t find_state(const struct history *h, const struct state *found, uin
     size_t at = h->count - 1;
     while (at > 0 && (h->stamps[at] > stamp || history_lost(h, at)))
         at--;
+    /* A batch without operations may have been noted together with the one before it. */
+    if (h->stamps[at] < stamp && at + 1 < h->count && is_state(h, at + 1, found))
+        at++;
     if (at < h->durable)
         world_fail(h->world,
                    "after the start the store is as after commit %zu, but %zu was durable", at,
@@ -67,7 +70,8 @@ static size_t find_state(const struct history *h, const struct state *found, uin
                at);
 }
 
-static void take_back(struct history *h, size_t kept, uint64_t crashed, uint64_t until)
+static void take_back(struct history *h, size_t kept, uint64_t stamp, uint64_t crashed,
+                      uint64_t until)
 {
     struct lost *l;
     h->lost = xrealloc(h->lost, (h->lost_count + 1) * sizeof(*h->lost));
@@ -76,7 +80,7 @@ static void take_back(struct history *h, size_t kept, uint64_t crashed, uint64_t
     memcpy(l->known, h->known, sizeof(l->known));
     history_add(h);
     memcpy(h->states[l->to], h->states[kept], sizeof(h->states[kept]));
-    h->stamps[l->to] = h->stamps[kept];
+    h->stamps[l->to] = stamp;
 }
 
 void history_recovered(struct history *h, struct engine *engine, uint64_t stamp, uint64_t crashed,
@@ -95,7 +99,7 @@ void history_recovered(struct history *h, struct engine *engine, uint64_t stamp,
     if (kept < last && !crashed)
         world_fail(h->world, "commits after %zu, up to %zu, were lost without a crash", kept, last);
     if (kept < last)
-        take_back(h, kept, crashed, until);
+        take_back(h, kept, stamp, crashed, until);
     h->durable = h->count - 1;
     for (unsigned n = 0; kept < last && n < NODES; n++) {
         if (h->known[n] > kept)

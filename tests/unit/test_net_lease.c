@@ -396,6 +396,31 @@ Test(net_lease, resume)
     }
 }
 
+/* The recovery window may end between HELLO and WELCOME: the session must not come to life again. */
+Test(net_lease, resumed_too_late)
+{
+    struct slice payload;
+    struct msg_hello hello;
+    config.connect_timeout = 100 * LOOP_SEC;
+    start();
+    drop_peer();
+    uint64_t id = expect(MSG_HELLO, &payload);
+    cr_assert_eq(msg_get_hello(payload, &hello), 0);
+    cr_assert_eq(hello.resume_session, session);
+    free((void *)payload.data);
+    pass(65 * LOOP_SEC);
+    keep_session = true;
+    send_welcome(id);
+    keep_session = false;
+    UNTIL(client_state(client) == CLIENT_CONNECTING);
+    id = expect(MSG_HELLO, &payload);
+    cr_assert_eq(msg_get_hello(payload, &hello), 0);
+    cr_assert_eq(hello.resume_session, 0);
+    free((void *)payload.data);
+    send_welcome(id);
+    UNTIL(client_state(client) == CLIENT_NORMAL);
+}
+
 /* The next session's serial numbers begin anew, and an answer to an old one is none to them. */
 Test(net_lease, serials_of_an_earlier_session)
 {
