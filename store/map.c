@@ -48,6 +48,25 @@ static void around(const struct map *m, struct map_node **before, struct map_nod
     }
 }
 
+/* Whether a search from the root would come to the path's leaf. At a leaf's edge its records do not
+ * tell: what stands for a leaf in the branches may be lower than its first record. */
+static bool leads_to_leaf(const struct map_path *p, struct slice key)
+{
+    unsigned leaf = p->depth - 1, at = p->at[leaf];
+    bool below = at > 0, above = at < p->branch[leaf]->count;
+    for (unsigned level = leaf; level-- > 0 && !(below && above);) {
+        const struct map_branch *b = p->branch[level];
+        unsigned kid = p->at[level];
+        if (!below && kid > 0 && slice_compare(key, map_key(b->keys[kid])) < 0)
+            return false;
+        if (!above && kid + 1u < b->count && slice_compare(key, map_key(b->keys[kid + 1])) >= 0)
+            return false;
+        below |= kid > 0;
+        above |= kid + 1u < b->count;
+    }
+    return true;
+}
+
 /* Sets the path to where key is or belongs; the one known may lead there already. */
 static void find_path(struct map *m, struct slice key)
 {
@@ -58,7 +77,7 @@ static void find_path(struct map *m, struct slice key)
     if (p->depth && !branch_passes(p->branch[leaf], p->at[leaf], key)) {
         around(m, &before, &after);
         if (before && slice_compare(map_key(before), key) < 0 &&
-            (!after || slice_compare(map_key(after), key) >= 0))
+            (!after || slice_compare(map_key(after), key) >= 0) && leads_to_leaf(p, key))
             return;
     }
     struct map_branch *b = m->root;
