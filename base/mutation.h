@@ -33,6 +33,9 @@ enum mutation {
     MUTATION_LOCK_EARLY,  /* a lock passes on before what was written under it is durable */
     MUTATION_LOCK_FREE,   /* locks are free as soon as the connection is lost */
     MUTATION_LOCK_LOST,   /* who loses locks with the session is not told */
+    MUTATION_LOCK_GRACE,  /* after a start locks are given before those of before are declared */
+    MUTATION_TWICE,       /* an update sent again after a start is applied again */
+    MUTATION_FORGET,      /* checkpoints forget the sessions */
     MUTATION_ACK_EARLY,   /* an update is acknowledged before it is durable, though it should be */
     MUTATION_SYNC_EARLY,  /* what was only written counts as durable */
     MUTATION_SYNC_AGAIN,  /* a failed sync of the journal is tried again */

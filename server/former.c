@@ -2,6 +2,7 @@
 /* Sessions of before the start of the server. */
 #include <stdlib.h>
 #include "base/log.h"
+#include "base/mutation.h"
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
@@ -93,7 +94,7 @@ bool former_resume(struct formers *f, struct session *session, uint64_t id, uint
     session->id = id;
     session->secret = secret;
     session->last_sequence = former->known.last;
-    session->known = session->recovered = true;
+    session->known = session->recovered = session->skips = true;
     session->reclaiming = true;
     f->awaited += !former->known.locks; /* it is waited for now, whatever it held */
     former->known.locks = false;
@@ -113,5 +114,5 @@ void former_reclaimed(struct formers *f, struct session *session)
 
 bool formers_awaited(const struct formers *f)
 {
-    return f->awaited > 0;
+    return f->awaited > 0 && !MUTATION(MUTATION_LOCK_GRACE);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MSG_UPDATE: a batch is copied to the heap, goes its way (serve_batch.c), and is answered. */
 #include <stdlib.h>
+#include "base/mutation.h"
 #include "server/batch.h"
 
 void batch_free(struct batch *b)
@@ -88,10 +89,11 @@ int serve_update(struct session *session, const struct frame *frame)
 
     if (error)
         return ECP_EPROTO;
-    if (m.sequence <= session->last_sequence && session->recovered)
+    if (m.sequence <= session->last_sequence && session->recovered && !MUTATION(MUTATION_TWICE))
         return serve_again(session, frame, &m);
-    if (m.sequence != session->last_sequence + 1 && !session->recovered)
+    if (m.sequence != session->last_sequence + 1 && !session->skips)
         return ECP_EORDER;
+    session->skips = session->recovered;
     session->last_sequence = m.sequence;
     session_register(session);
     if (session->known)

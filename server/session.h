@@ -85,6 +85,7 @@ struct session {
     bool resumes;                /* its client comes back also after a restart of the server */
     bool known;                  /* to the store */
     bool recovered;              /* updates may come that the store has had */
+    bool skips; /* and numbers be left out: of updates that were answered and then lost */
     bool reclaiming;             /* after a restart, its locks are not declared yet */
     struct sync_list syncing;    /* SYNCs that wait for updates */
     size_t syncs;                /* SYNCs under way */

@@ -53,7 +53,7 @@ static int write_facts(struct engine_txn *txn, const struct store_facts *f)
     int error = ops->meta_put(txn, "stamp", slice_of(stamp, sizeof(stamp)));
     if (error == 0)
         error = ops->meta_put(txn, "journal", slice_of(journal, sizeof(journal)));
-    if (error == 0 && f->sessions.data)
+    if (error == 0 && f->sessions.data && !MUTATION(MUTATION_FORGET))
         error = ops->meta_put(txn, "sessions", f->sessions);
     return error;
 }

@@ -290,15 +290,14 @@ bool scene_well(const struct scene *scene, unsigned mount, uint64_t since)
     return !a->faults && !b->faults && a->well_from <= since && b->well_from <= since;
 }
 
-static uint64_t trouble(const struct scene *scene, const struct health *h)
+static uint64_t trouble(const struct health *h, uint64_t at)
 {
-    uint64_t now = scene->world->now;
-    return h->faults || h->well_from > now ? now - h->sick_from : 0;
+    return at >= h->sick_from && (h->faults || h->well_from > at) ? at - h->sick_from : 0;
 }
 
-uint64_t scene_trouble(const struct scene *scene, unsigned mount)
+uint64_t scene_trouble(const struct scene *scene, unsigned mount, uint64_t at)
 {
-    uint64_t a = trouble(scene, &scene->health[mount]), b = trouble(scene, &scene->health[SICK]);
+    uint64_t a = trouble(&scene->health[mount], at), b = trouble(&scene->health[SICK], at);
     return a > b ? a : b;
 }
 

@@ -40,6 +40,7 @@ void mount_start(struct mount *m)
                                    .reconnect = true,
                                    .connect_timeout = 2 * LOOP_SEC,
                                    .lock = mount_lock_said,
+                                   .reclaim = mount_reclaim,
                                    .session_lost = mount_session_lost,
                                    .cookie = m};
     struct cache_config cache = {.bytes = m->cache_bytes};
@@ -152,6 +153,7 @@ void request_begin(struct mount *m, struct request *r)
     m->requests = r;
     history_begin(m->history, &r->began, !m->plain);
     r->incarnation = m->incarnation;
+    r->session = m->sessions;
     r->changed_before = 0;
     if (m->born[r->node] == r->began.born[r->node])
         r->changed_before = m->changed[r->node];

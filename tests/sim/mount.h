@@ -13,6 +13,7 @@ struct cache_call;
 struct call;
 struct host;
 struct lock_client;
+struct lock_held;
 struct recall;
 
 #define MOUNT_ACKED  32
@@ -36,7 +37,12 @@ struct mount {
     struct client *client;
     struct upstream *upstream;
     struct cache *cache;
+    struct lock_held *held;
     struct lock_client *locks;
+    bool registered; /* a crash of the server does not make it forget the session */
+    bool lost_early; /* such a one was lost, at lost_at, and it has not been asked why */
+    uint64_t lost_at;
+    unsigned sessions;       /* so far */
     bool lost[MOUNT_OWNERS]; /* a lock, since it was asked for */
     unsigned number;
     struct kernel kernel;
@@ -86,6 +92,7 @@ struct request {
     struct mount *mount;
     struct request *next, **link; /* in its mount's list */
     struct moment began;
+    unsigned session;
     uint64_t incarnation, number, version, keep, changed_before;
     bool first; /* on its way to a kernel that does not know the node */
     bool replied, from_kernel;
@@ -118,8 +125,9 @@ void request_reply(struct request *r, int error, uint64_t until);
 void mount_locks_new(struct mount *m);
 /* After the client. */
 void mount_locks_free(struct mount *m);
-/* As lock_client_said and lock_client_lost. */
+/* For client_config. */
 void mount_lock_said(void *mount, bool lost, uint64_t owner, struct slice name);
+void mount_reclaim(void *mount);
 void mount_session_lost(void *mount);
 void request_serve_lock(struct request *r);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locks of a mount's owners, kept by the session when they are done, and lost with it. */
-#include "locks/lock_client.h"
+#include "locks/lock_held.h"
 #include "tests/sim/mount.h"
 
 static struct client *client_of(void *cookie)
@@ -65,32 +65,68 @@ static void up_lost(void *cookie, uint64_t owner, bool all, struct slice name)
             stop_update(r);
 }
 
+static void held_drop(void *cookie, void *call)
+{
+    call_cancel(call);
+}
+
+static void held_failed(void *cookie, uint64_t owner, struct slice name)
+{
+    mount_lock_said(cookie, true, owner, name);
+}
+
 void mount_locks_new(struct mount *m)
 {
-    const struct lock_upstream up = {.lock = up_lock,
-                                     .cancel = up_cancel,
-                                     .unlock = up_unlock,
-                                     .kept = up_kept,
-                                     .pass = up_pass,
-                                     .lost = up_lost,
-                                     .cookie = m};
+    const struct lock_held_config config = {.below = {.lock = up_lock,
+                                                      .cancel = up_cancel,
+                                                      .unlock = up_unlock,
+                                                      .kept = up_kept,
+                                                      .pass = up_pass,
+                                                      .lost = up_lost,
+                                                      .cookie = m},
+                                            .drop = held_drop,
+                                            .failed = held_failed};
+    m->held = lock_held_new(&config);
+    const struct lock_upstream up = lock_held_upstream(m->held);
     m->locks = lock_client_new(&m->process->loop, &up);
     memset(m->lost, 0, sizeof(m->lost));
+    m->registered = m->lost_early = false;
 }
 
 void mount_locks_free(struct mount *m)
 {
     lock_client_free(m->locks);
+    lock_held_free(m->held);
 }
 
 void mount_lock_said(void *cookie, bool lost, uint64_t owner, struct slice name)
 {
-    lock_client_said(((struct mount *)cookie)->locks, lost, owner, name);
+    struct mount *m = cookie;
+    if (lost)
+        lock_held_lost(m->held, owner, name);
+    lock_client_said(m->locks, lost, owner, name);
+}
+
+void mount_reclaim(void *cookie)
+{
+    struct mount *m = cookie;
+    world_trace(m->world, m->process, "declares its locks");
+    lock_client_give_back(m->locks);
+    lock_held_reclaim(m->held);
 }
 
 void mount_session_lost(void *cookie)
 {
-    lock_client_lost(((struct mount *)cookie)->locks);
+    struct mount *m = cookie;
+    world_trace(m->world, m->process, "session lost");
+    if (m->registered) {
+        m->lost_early = true;
+        m->lost_at = m->world->now;
+    }
+    m->registered = false;
+    m->sessions++;
+    lock_held_session_lost(m->held);
+    lock_client_lost(m->locks);
 }
 
 static void locked(void *cookie, int error, uint64_t stamp)

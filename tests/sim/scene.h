@@ -39,8 +39,9 @@ struct scene {
 void faults_begin(struct scene *scene);
 /* Whether the mount and the server have been well since then; the disk may have been full. */
 bool scene_well(const struct scene *scene, unsigned mount, uint64_t since);
-/* For how long one of them has been in trouble by now, without being well in between. */
-uint64_t scene_trouble(const struct scene *scene, unsigned mount);
+/* For how long one of them had been in trouble then, not long ago, without being well in between.
+ */
+uint64_t scene_trouble(const struct scene *scene, unsigned mount, uint64_t at);
 /* Whether so has been the disk. */
 bool scene_disk_well(const struct scene *scene, uint64_t since);
 /* Faults that began so far, of all mounts. */

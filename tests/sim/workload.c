@@ -120,8 +120,8 @@ static void check_room(struct thread *t)
 }
 
 /*
- * What becomes of a call is known, unless its session is lost: with the server, or when it was
- * without connection for most of the recovery window, which is long enough to notice.
+ * What becomes of a call is known, unless its session is lost: with the server, or when it was in
+ * trouble for so long that it owed an answer to an invalidation for a lease term.
  */
 static void check_outcome(struct thread *t)
 {
@@ -129,9 +129,22 @@ static void check_outcome(struct thread *t)
     const struct host *host = &scene->host;
     if (t->r.error == ECP_EDISCONNECTED && host->started + RECONNECTED < t->began &&
         !(t->r.owner && scene->mounts[t->mount].lost[t->r.owner]) &&
-        host->recovery >= 2 * host->term && scene_trouble(scene, t->mount) < host->recovery / 2)
+        host->recovery >= 2 * host->term &&
+        scene_trouble(scene, t->mount, scene->world->now) < host->term / 2)
         world_fail(scene->world, "%s: a session was lost without reason",
                    scene->mounts[t->mount].process->name);
+}
+
+/* A session that the store knows on disk outlives crashes of the server. */
+static void check_session(struct scene *scene, unsigned mount)
+{
+    struct mount *m = &scene->mounts[mount];
+    const struct host *host = &scene->host;
+    if (m->lost_early && host->recovery >= 2 * host->term &&
+        scene_trouble(scene, mount, m->lost_at) < host->term / 2)
+        world_fail(scene->world, "%s: a session was lost, at %.6f, though the server knew it",
+                   m->process->name, (double)m->lost_at / LOOP_SEC);
+    m->lost_early = false;
 }
 
 /*
@@ -250,6 +263,7 @@ static void done(void *cookie)
         check_time(t);
     check_room(t);
     check_outcome(t);
+    check_session(scene, t->mount);
     if (t->locking && lock_step(t))
         return;
     t->busy = false;
