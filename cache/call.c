@@ -176,13 +176,14 @@ static void orphan_done(void *cookie)
     update_done(call, ECP_ECANCELED, NULL);
 }
 
-/* What the update changes must be heard of. It is not to be sent any more if it was not yet. */
+/* It is not to be sent any more if it was not yet. Else it comes about sooner or later, also over
+ * another connection, and what it changes must be heard of then. */
 static void cancel_update(struct cache_call *call)
 {
     struct cache *c = call->cache;
 
     call->done.update = NULL;
-    if (cache_connected(c) || !call->up_call)
+    if (!call->up_call || !c->up->ops->unsent(c->up, call->up_call))
         return;
     c->up->ops->cancel(c->up, call->up_call);
     call->up_call = NULL;

@@ -57,6 +57,8 @@ struct upstream_ops {
     struct upstream_call *(*sync)(struct upstream *up, upstream_sync_fn *done, void *cookie);
     struct upstream_call *(*space)(struct upstream *up, upstream_space_fn *done, void *cookie);
     void (*cancel)(struct upstream *up, struct upstream_call *call);
+    /* It is not under way: an update that is cancelled now is not applied later. */
+    bool (*unsent)(struct upstream *up, const struct upstream_call *call);
     bool (*connected)(struct upstream *up);
     /* loop_now() until which leased pages may be served; 0 or past: not now. */
     uint64_t (*lease_end)(struct upstream *up);

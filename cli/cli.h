@@ -63,6 +63,9 @@ struct target {
  */
 int target_parse(struct cli *cli, const char *text, bool allow_empty, struct target *target);
 
+/* Where the ecpfs is mounted that a path lies in; NULL: in none. The caller frees. */
+char *target_mount(const char *path);
+
 /* ---- when.c: stamps as people write them ---- */
 
 #define WHEN_FORMS                                                                                 \
@@ -150,6 +153,7 @@ int cmd_lock(struct cli *cli, int argc, char **argv);
 int cmd_locks(struct cli *cli, int argc, char **argv);
 int cmd_unlock(struct cli *cli, int argc, char **argv);
 int cmd_ping(struct cli *cli, int argc, char **argv);
+int cmd_status(struct cli *cli, int argc, char **argv);
 int cmd_stats(struct cli *cli, int argc, char **argv);
 int cmd_sync(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);

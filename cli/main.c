@@ -44,6 +44,8 @@ static const struct command {
      "list|show|export DIR [-s|--since TIME] [-u|--until TIME] [-b|--below REF] [-i|--session ID] |"
      " purge [-k|--keep HOW] DIR",
      "list a journal's files, print its records, or remove old files", cmd_journal},
+    {"status", "[-j|--json] [MOUNTPOINT|URL]", "tell how the server is, or a mount's session",
+     cmd_status},
     {"stats", "[MOUNTPOINT]", "print figures of the server, or of a mount", cmd_stats},
 };
 

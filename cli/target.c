@@ -126,6 +126,17 @@ static char *absolute(const char *text)
     return whole;
 }
 
+char *target_mount(const char *path)
+{
+    struct mount mount = {0};
+    char *whole = absolute(path), *point = NULL;
+    if (whole && find_mount(whole, &mount))
+        point = xstrdup(mount.point);
+    mount_free(&mount);
+    free(whole);
+    return point;
+}
+
 static int bad(struct cli *cli, const char *text, int error)
 {
     if (error == ECP_EKEYLONG)

@@ -8,9 +8,12 @@
 
 struct control_source {
     STAILQ_ENTRY(control_source) link;
+    const char *file;
     control_fn *lines;
     void *cookie;
 };
+
+const char *const control_files[] = {CONTROL_STATS, CONTROL_STATUS, NULL};
 
 static void own_figures(void *cookie, struct buf *out)
 {
@@ -25,7 +28,7 @@ static void own_figures(void *cookie, struct buf *out)
 void control_init(struct fs *fs)
 {
     STAILQ_INIT(&fs->sources);
-    control_add(fs, own_figures, fs);
+    control_add(fs, CONTROL_STATS, own_figures, fs);
 }
 
 void control_free(struct fs *fs)
@@ -38,10 +41,11 @@ void control_free(struct fs *fs)
     }
 }
 
-void control_add(struct fs *fs, control_fn *lines, void *cookie)
+void control_add(struct fs *fs, const char *file, control_fn *lines, void *cookie)
 {
     struct control_source *s = xcalloc(1, sizeof(*s));
 
+    s->file = file;
     s->lines = lines;
     s->cookie = cookie;
     STAILQ_INSERT_TAIL(&fs->sources, s, link);
@@ -49,7 +53,11 @@ void control_add(struct fs *fs, control_fn *lines, void *cookie)
 
 bool control_is_file(struct slice name)
 {
-    return slice_equal(name, slice_str(CONTROL_STATS));
+    for (size_t i = 0; control_files[i]; i++) {
+        if (slice_equal(name, slice_str(control_files[i])))
+            return true;
+    }
+    return false;
 }
 
 void control_open(struct op *op)
@@ -64,7 +72,8 @@ void control_open(struct op *op)
     content = xcalloc(1, sizeof(*content));
     STAILQ_FOREACH(s, &op->fs->sources, link)
     {
-        s->lines(s->cookie, content);
+        if (slice_equal(buf_slice(&op->in->text), slice_str(s->file)))
+            s->lines(s->cookie, content);
     }
     op->fi.fh = (uint64_t)(uintptr_t)content;
     op->fi.direct_io = op->fi.noflush = true;

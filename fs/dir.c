@@ -116,9 +116,11 @@ static struct slice start_level(const struct inode *in, struct key *key)
 
 static bool list_control(struct op *op, struct listing *l)
 {
-    listing_add(
-        l, slice_str(CONTROL_STATS), false,
-        inode_number(INODE_CONTROL_FILE, key_slice(&op->in->key), slice_str(CONTROL_STATS)));
+    for (size_t i = 0; control_files[i]; i++) {
+        struct slice name = slice_str(control_files[i]);
+        listing_add(l, name, false,
+                    inode_number(INODE_CONTROL_FILE, key_slice(&op->in->key), name));
+    }
     l->to_end = true;
     return true;
 }

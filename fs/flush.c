@@ -5,6 +5,9 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "base/ref.h"
+
+#define LOST_NAMED 20 /* values that are logged one by one */
 
 /* One round of sending: what was pending when it began. */
 struct flush {
@@ -55,9 +58,22 @@ static void flush_wake(struct fs *fs, struct inode *in, uint64_t writes, int err
     inode_release(fs, in);
 }
 
+static void log_lost(const struct inode *in, const char *why)
+{
+    struct buf ref = {0};
+
+    if (ref_print(&ref, key_slice(&in->key)) == 0)
+        log_warning("%.*s: %zu bytes that were written are lost: %s", (int)ref.len,
+                    (const char *)ref.data, in->data.len + in->tail.len, why);
+    buf_free(&ref);
+}
+
 /* What could not be stored is dropped: the writer is told, and reads show what the server has. */
 static void drop(struct inode *in, int error)
 {
+    /* A writer that waits is told why; but of a server that is away it only hears EIO. */
+    if (STAILQ_EMPTY(&in->waiters) || error == ECP_EUNREACHABLE || error == ECP_EDISCONNECTED)
+        log_lost(in, error_text(error));
     in->dirty = in->fresh = in->have = false;
     in->writer = 0;
     buf_free(&in->data);
@@ -66,9 +82,18 @@ static void drop(struct inode *in, int error)
     inode_set_local(in->fs, in, false);
     if (in->opens)
         in->failed = error;
-    if (STAILQ_EMPTY(&in->waiters))
-        log_warning("a value written in the background could not be stored: %s",
-                    error_text(error));
+}
+
+size_t content_log_unsent(struct fs *fs, const char *why)
+{
+    struct inode *in;
+    size_t count = 0;
+
+    LIST_FOREACH (in, &fs->unsent, unsent) {
+        if (content_unsent(in) && count++ < LOST_NAMED)
+            log_lost(in, why);
+    }
+    return count;
 }
 
 void content_fence(struct fs *fs, struct inode *in)

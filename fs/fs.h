@@ -114,6 +114,7 @@ struct call_locks; /* net/call.h */
 
 struct fs {
     struct loop *loop;
+    struct upstream *up; /* of the cache */
     struct cache *cache;
     struct fuse_session *session;
     uint32_t uid, gid;
@@ -136,7 +137,10 @@ struct fs {
     LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
     size_t own_recalls;                    /* among them, of changes made here */
     struct buf name, out;                  /* for the length of a turn */
-    size_t ops;                            /* operations under way */
+    LIST_HEAD(, op) waiting;               /* operations under way */
+    uint64_t timeo;                        /* ns, of a soft mount; 0: hard */
+    struct loop_event *soft_timer;         /* while there is no connection */
+    bool failing;                          /* it is over: nobody waits for the server */
     uint64_t lookups, handles;             /* that the kernel holds: sums of nlookup and opens */
     uint64_t requests;                     /* taken from the device since the start */
     STAILQ_HEAD(, control_source) sources; /* of .ecp/stats */
@@ -259,6 +263,8 @@ void content_resume(struct inode *in, uint64_t handle);
 void content_end(struct inode *in);
 /* The value that the content stands for (-o text drops one newline). */
 struct slice content_value(const struct fs *fs, struct slice content);
+/* It will not be sent any more: logs what (of many the first ones), returns how many values. */
+size_t content_log_unsent(struct fs *fs, const char *why);
 /* Sends everything, of all inodes; calls done once. */
 void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
 
@@ -268,6 +274,8 @@ void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
  * in and other are pinned while it lives.
  */
 struct op {
+    LIST_ENTRY(op) waiting;
+    uint64_t begun; /* loop_now */
     struct fs *fs;
     fuse_req_t req;
     struct cache_call *call;
@@ -305,6 +313,9 @@ void op_load(struct op *op, struct inode *in, inode_done_fn *step);
 void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step);
 /* A process that exits closes its files where no signal reaches it: looks whether this one does. */
 void op_watch_caller(struct op *op);
+bool op_caller_exiting(fuse_req_t req);
+/* It has waited for the server for long enough: EIO. */
+void op_time_out(struct op *op);
 void op_error(struct op *op, int error); /* enum ecp_error; 0 answers success */
 void op_errno(struct op *op, int err);
 /* until: loop_now() up to which the kernel may keep it; 0: not at all. */
@@ -373,19 +384,25 @@ size_t names_more(struct slice text, size_t at, char *out);
 bool names_boundary(struct slice subscript, size_t at);
 
 /* ---- control.c: the directory .ecp ---- */
-#define CONTROL_DIR   ".ecp"
-#define CONTROL_STATS "stats" /* lines of `name value` */
+#define CONTROL_DIR    ".ecp"
+#define CONTROL_STATS  "stats"  /* lines of `name number` */
+#define CONTROL_STATUS "status" /* lines of `name value` */
+extern const char *const control_files[]; /* ends in NULL */
 
 typedef void control_fn(void *cookie, struct buf *out);
 
 void control_init(struct fs *fs);
 void control_free(struct fs *fs);
-/* lines(cookie, out) appends its lines each time the figures are opened. */
-void control_add(struct fs *fs, control_fn *lines, void *cookie);
+/* lines(cookie, out) appends its lines each time the file is opened. */
+void control_add(struct fs *fs, const char *file, control_fn *lines, void *cookie);
 bool control_is_file(struct slice name);
 void control_open(struct op *op);
 void control_read(fuse_req_t req, const struct fuse_file_info *fi, size_t size, off_t offset);
 void control_release(struct fuse_file_info *fi);
+
+/* ---- soft.c: mounts that do not wait for ever ---- */
+/* The connection is there, or is not: also when nothing has changed. */
+void soft_connected(struct fs *fs, bool connected);
 
 /* ---- lock.c, lock_hold.c: locks of processes; lock.h has the rest ---- */
 /* A descriptor is closed. True: its owner had locks, which end, and fs_flush_content follows. */

@@ -14,21 +14,6 @@ static void getattr_local(struct op *op)
     op_attr(op, &op->st, 0);
 }
 
-static void getattr_done(void *cookie, int error, const struct node *node, uint64_t until)
-{
-    struct op *op = cookie;
-
-    op->call = NULL;
-    if (!error && op->in->gone && op->in->opens) {
-        getattr_local(op);
-    } else if (error || op->in->gone || !attr_matches(op->in, node)) {
-        op_error(op, error ? error : ECP_ESTALE);
-    } else {
-        attr_of_node(op->fs, op->in, node, &op->st);
-        op_attr(op, &op->st, until);
-    }
-}
-
 /* The way to .ecp leads through the root, also while the server is away. */
 static void root_anyway(void *cookie)
 {
@@ -40,6 +25,24 @@ static void root_anyway(void *cookie)
     op->call = NULL;
     attr_of_node(op->fs, op->in, &node, &op->st);
     op_attr(op, &op->st, 0);
+}
+
+static void getattr_done(void *cookie, int error, const struct node *node, uint64_t until)
+{
+    struct op *op = cookie;
+
+    op->call = NULL;
+    if (error && op->in == op->fs->root) {
+        loop_cancel(op->fs->loop, op->watch);
+        root_anyway(op);
+    } else if (!error && op->in->gone && op->in->opens) {
+        getattr_local(op);
+    } else if (error || op->in->gone || !attr_matches(op->in, node)) {
+        op_error(op, error ? error : ECP_ESTALE);
+    } else {
+        attr_of_node(op->fs, op->in, node, &op->st);
+        op_attr(op, &op->st, until);
+    }
 }
 
 static void getattr_ask(void *cookie, int error)

@@ -31,7 +31,7 @@ struct lock_ask {
     bool wait, flock;
     pid_t pid;
     struct lock_call *call;
-    struct loop_event *patience;
+    struct loop_event *patience, *watch;
 };
 
 /* ---- The life of a request ---- */
@@ -41,6 +41,7 @@ static void ask_free(struct lock_ask *ask)
     struct fs *fs = ask->locks->fs;
 
     loop_cancel(fs->loop, ask->patience);
+    loop_cancel(fs->loop, ask->watch);
     TAILQ_REMOVE(&ask->locks->asks, ask, all);
     if (ask->in) {
         ask->in->pins--;
@@ -89,6 +90,18 @@ static void interrupted(fuse_req_t req, void *cookie)
                                    out_of_patience, ask);
 }
 
+/* A process that exits closes its files where no signal reaches it. */
+static void watch_closing(void *cookie)
+{
+    struct lock_ask *ask = cookie;
+
+    ask->watch = NULL;
+    if (ask->req && op_caller_exiting(ask->req))
+        ask_reply(ask, EINTR);
+    else if (ask->req)
+        ask->watch = loop_timer(ask->locks->fs->loop, PATIENCE, watch_closing, ask);
+}
+
 static struct lock_ask *ask_new(struct locks *l, fuse_req_t req, struct inode *in,
                                 const struct lock_ask *like)
 {
@@ -103,6 +116,8 @@ static struct lock_ask *ask_new(struct locks *l, fuse_req_t req, struct inode *i
     TAILQ_INSERT_TAIL(&l->asks, ask, all);
     if (req)
         fuse_req_interrupt_func(req, interrupted, ask);
+    if (req && ask->kind == ASK_CLOSE)
+        ask->watch = loop_timer(l->fs->loop, PATIENCE, watch_closing, ask);
     return ask;
 }
 
@@ -233,16 +248,25 @@ static void start_lock(struct locks *l, fuse_req_t req, struct lock_ask *like)
     locks_send_written(l->fs, lock, ask_new(l, req, in, like));
 }
 
+static void answer_unlock(fuse_req_t req, struct inode *in, const struct lock_ask *like)
+{
+    if (req && like->kind == ASK_CLOSE)
+        fs_flush_content(req, in);
+    else if (req)
+        fuse_reply_err(req, 0);
+}
+
 static void start_unlock(struct locks *l, fuse_req_t req, struct inode *in,
                          const struct lock_ask *like)
 {
     if (is_whole(like) && LIST_EMPTY(&l->fs->unsent) &&
         lock_client_unlock_now(l->client, like->owner, key_slice(&like->name))) {
-        if (req && like->kind == ASK_CLOSE)
-            fs_flush_content(req, in);
-        else if (req)
-            fuse_reply_err(req, 0);
+        answer_unlock(req, in, like);
         return;
+    }
+    if (l->fs->failing) {
+        answer_unlock(req, in, like);
+        req = NULL;
     }
     locks_send_written(l->fs, unlock, ask_new(l, req, in, like));
 }
@@ -434,6 +458,17 @@ void locks_disconnected(struct locks *l)
     lock_client_lost(l->client);
 }
 
+void locks_time_out(struct locks *l)
+{
+    struct lock_ask *ask;
+
+    TAILQ_FOREACH (ask, &l->asks, all) {
+        if (ask->call)
+            lock_client_cancel(l->client, ask->call);
+        ask_reply(ask, ask->kind == ASK_LOCK ? EIO : 0);
+    }
+}
+
 static void lines(void *cookie, struct buf *out)
 {
     const struct locks *l = cookie;
@@ -463,7 +498,7 @@ struct locks *locks_new(struct fs *fs, struct client *net)
     l->at_server = lock_net_held(l);
     up = lock_held_upstream(l->at_server);
     l->client = lock_client_new(fs->loop, &up);
-    control_add(fs, lines, l);
+    control_add(fs, CONTROL_STATS, lines, l);
     return l;
 }
 

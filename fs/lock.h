@@ -51,6 +51,8 @@ void locks_free(struct locks *locks);
 void locks_said(struct locks *locks, bool lost, uint64_t owner, struct slice name);
 void locks_reclaim(struct locks *locks);
 void locks_disconnected(struct locks *locks);
+/* Nobody waits for the server any more: EIO, but unlocking and closing succeed and go on. */
+void locks_time_out(struct locks *locks);
 
 /* ---- lock_hold.c ---- */
 struct lock_hold *lock_hold_find(struct locks *locks, const struct inode *in, uint64_t owner,

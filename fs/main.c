@@ -14,6 +14,7 @@
 #include "fs/device.h"
 #include "fs/lock.h"
 #include "fs/options.h"
+#include "fs/status_net.h"
 #include "fs/upstream_net.h"
 #include "net/call.h"
 #include "net/event.h"
@@ -28,11 +29,12 @@ struct mount {
     struct fs fs;
     struct network *network;
     struct client *client;
-    struct upstream *up;
+    struct status shown; /* as .ecp/status */
     struct device *device;
     struct event *signals[3];
     int report; /* pipe to the waiting parent; -1 once told */
     int status;
+    char *why; /* the server is away, as the log says already; or NULL */
     bool mounted, ending;
     struct loop_event *deadline;
 };
@@ -72,8 +74,10 @@ static void too_late(void *cookie)
 {
     struct mount *m = cookie;
 
+    size_t lost = content_log_unsent(&m->fs, "the server is away, and the mount ends");
+
     m->deadline = NULL;
-    log_error("values written could not be sent to %s in time and are lost", m->url.text);
+    log_error("%zu values written could not be sent to %s in time and are lost", lost, m->url.text);
     m->status = 1;
     event_loop_stop(m->fs.loop);
 }
@@ -92,6 +96,8 @@ static void flushed_for_end(void *cookie)
 {
     struct mount *m = cookie;
 
+    device_stop(m->device);
+    m->device = NULL;
     kernel_end(&m->fs);
     fuse_session_unmount(m->fs.session);
     m->mounted = false;
@@ -111,8 +117,6 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
         return;
     }
     m->ending = true;
-    device_stop(m->device);
-    m->device = NULL;
     m->deadline = loop_timer(m->fs.loop, END_TIME, too_late, m);
     content_flush_all(&m->fs, flushed_for_end, m);
 }
@@ -188,14 +192,29 @@ static void first_answer(void *cookie, int error, const struct space *space)
         ready(m);
 }
 
+/* Notes why the server is away; whether that is something new. */
+static bool told(struct mount *m, const char *why)
+{
+    bool is_new = !m->why || !why || strcmp(m->why, why) != 0;
+
+    if (is_new) {
+        free(m->why);
+        m->why = why ? xstrdup(why) : NULL;
+    }
+    return is_new;
+}
+
 static void state_changed(void *cookie, enum client_state state, int error, const char *why)
 {
     struct mount *m = cookie;
 
+    soft_connected(&m->fs, state == CLIENT_NORMAL);
     if (m->mounted && state == CLIENT_NORMAL) {
         log_notice("connected to %s again", m->url.text);
+        told(m, NULL);
     } else if (why && m->mounted) {
-        log_warning("%s: %s", m->url.text, why);
+        if (told(m, why))
+            log_warning("%s: %s", m->url.text, why);
     } else if (why && (state == CLIENT_LOST || error)) {
         fail(m, xasprintf("%s: %s", m->url.text, why));
     }
@@ -204,7 +223,7 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
 static void invalidate(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
 {
     struct mount *m = cookie;
-    upstream_net_invalidate(m->up, serial, touches, count);
+    upstream_net_invalidate(m->fs.up, serial, touches, count);
 }
 
 static void lock_said(void *cookie, bool lost, uint64_t owner, struct slice name)
@@ -224,7 +243,7 @@ static void reclaim(void *cookie)
 static void lease_lost(void *cookie)
 {
     struct mount *m = cookie;
-    upstream_net_lease_lost(m->up);
+    upstream_net_lease_lost(m->fs.up);
 }
 
 static void session_lost(void *cookie)
@@ -286,6 +305,7 @@ static int serve(struct mount *m)
                                    .namespace = m->url.namespace,
                                    .program = "ecpfs " PACKAGE_VERSION,
                                    .reconnect = true,
+                                   .recovery = m->o.recovery * LOOP_SEC,
                                    .invalidate = invalidate,
                                    .lease_lost = lease_lost,
                                    .session_lost = session_lost,
@@ -304,13 +324,16 @@ static int serve(struct mount *m)
     m->fs.text = m->o.text;
     m->fs.quiet = m->o.quiet;
     m->fs.negative_timeout = m->o.negative_timeout;
+    m->fs.timeo = m->o.soft ? m->o.timeo * LOOP_SEC : 0;
     inode_table_init(&m->fs);
     control_init(&m->fs);
-    control_add(&m->fs, cache_lines, m);
+    control_add(&m->fs, CONTROL_STATS, cache_lines, m);
+    control_add(&m->fs, CONTROL_STATUS, status_lines, &m->shown);
     watch_signals(m);
     m->client = client_new(m->fs.loop, m->network, &config);
-    m->up = upstream_net_new(m->client);
-    m->fs.cache = cache_new(m->fs.loop, m->up, &cache, &kernel_events, &m->fs);
+    m->shown = (struct status){&m->fs, m->client, m->url.text};
+    m->fs.up = upstream_net_new(m->client);
+    m->fs.cache = cache_new(m->fs.loop, m->fs.up, &cache, &kernel_events, &m->fs);
     m->fs.locks = locks_new(&m->fs, m->client);
     call_space(m->client, first_answer, m);
     event_loop_run(m->fs.loop);
@@ -323,10 +346,11 @@ static int serve(struct mount *m)
         fuse_session_destroy(m->fs.session);
     }
     loop_cancel(m->fs.loop, m->deadline);
+    loop_cancel(m->fs.loop, m->fs.soft_timer);
     cache_free(m->fs.cache);
     client_free(m->client); /* its BYE ends the leases: nothing serves what was leased any more */
     event_loop_finish(m->fs.loop, 2 * LOOP_SEC);
-    upstream_net_free(m->up);
+    upstream_net_free(m->fs.up);
     locks_free(m->fs.locks);
     kernel_free(&m->fs);
     control_free(&m->fs);
@@ -334,6 +358,7 @@ static int serve(struct mount *m)
     for (int i = 0; i < 3; i++)
         event_free(m->signals[i]);
     event_network_free(m->network);
+    free(m->why);
     event_loop_free(m->fs.loop);
     return m->status;
 }

@@ -15,7 +15,7 @@ void op_free(struct op *op)
     loop_cancel(fs->loop, op->patience);
     loop_cancel(fs->loop, op->watch);
     loop_cancel(fs->loop, op->settling);
-    fs->ops--;
+    LIST_REMOVE(op, waiting);
     if (op->in) {
         op->in->pins--;
         inode_release(fs, op->in);
@@ -93,8 +93,8 @@ void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step)
 
 /* ---- interrupts ---- */
 
-/* A wait that is given up: the process was hit by a signal and nothing came. */
-static void give_up(struct op *op)
+/* A wait that is given up, and the process told err. */
+static void give_up(struct op *op, int err)
 {
     cache_cancel(op->fs->cache, op->call);
     op->call = NULL;
@@ -104,7 +104,12 @@ static void give_up(struct op *op)
         content_cancel(op->fs, op->waits_for, op);
         wait_over(op);
     }
-    op_errno(op, EINTR);
+    op_errno(op, err);
+}
+
+void op_time_out(struct op *op)
+{
+    give_up(op, EIO);
 }
 
 static void out_of_patience(void *cookie)
@@ -112,7 +117,7 @@ static void out_of_patience(void *cookie)
     struct op *op = cookie;
 
     op->patience = NULL;
-    give_up(op);
+    give_up(op, EINTR);
 }
 
 static void interrupted(fuse_req_t req, void *cookie)
@@ -128,7 +133,7 @@ static void interrupted(fuse_req_t req, void *cookie)
 }
 
 /* Whether the thread that asked is on its way out (PF_EXITING). */
-static bool caller_exiting(fuse_req_t req)
+bool op_caller_exiting(fuse_req_t req)
 {
     char path[32], line[512], *at;
     unsigned long flags = 0;
@@ -149,8 +154,8 @@ static void look_at_caller(void *cookie)
     struct op *op = cookie;
 
     op->watch = NULL;
-    if (caller_exiting(op->req))
-        give_up(op);
+    if (op_caller_exiting(op->req))
+        give_up(op, EINTR);
     else
         op_watch_caller(op);
 }
@@ -169,7 +174,8 @@ struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in)
     op->in = in;
     if (in)
         in->pins++;
-    fs->ops++;
+    op->begun = loop_now(fs->loop);
+    LIST_INSERT_HEAD(&fs->waiting, op, waiting);
     fuse_req_interrupt_func(req, interrupted, op);
     return op;
 }

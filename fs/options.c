@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SECONDS_MAX   86400
+#define TIMEO_DEFAULT 60
+
 static const char usage[] =
     "usage: ecpfs URL MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION...]]\n"
     "       mount -t ecpfs URL MOUNTPOINT [-o ...]\n"
@@ -27,6 +30,10 @@ static const char usage[] =
     "  -o cache_size=N[K|M|G]  most memory that cached data takes (default 256M)\n"
     "  -o negative_timeout=S   take a name that is missing for missing for S seconds, whatever "
     "others do\n"
+    "  -o soft          errors instead of endless waits while the server is away\n"
+    "  -o timeo=S       with soft: after S seconds without connection (default 60)\n"
+    "  -o recovery=S    give up the session, its locks and what was not stored after S seconds\n"
+    "                   without connection (default, and at most, what the server allows)\n"
     "  -o quiet         accept chmod and chown without effect\n"
     "  -h, --help       this text\n"
     "  -V, --version    version\n"
@@ -66,6 +73,16 @@ static int number(const char *word, const char *value, int base, uint32_t *out)
     return 0;
 }
 
+static int seconds(const char *word, const char *value, uint32_t *out)
+{
+    if (number(word, value, 10, out) != 0)
+        return -1;
+    if (*out >= 1 && *out <= SECONDS_MAX)
+        return 0;
+    fprintf(stderr, "ecpfs: -o %s: seconds from 1 to %d\n", word, SECONDS_MAX);
+    return -1;
+}
+
 static int size_option(const char *word, const char *value, size_t *out)
 {
     static const char units[] = "KMG";
@@ -101,6 +118,8 @@ static int one_option(struct options *o, const char *word)
         o->text = true;
     else if (strcmp(word, "quiet") == 0)
         o->quiet = true;
+    else if (strcmp(word, "soft") == 0 || strcmp(word, "hard") == 0)
+        o->soft = *word == 's';
     else if (strcmp(word, "debug") == 0)
         o->debug = o->foreground = true;
     else if (strncmp(word, "uid=", 4) == 0)
@@ -111,6 +130,10 @@ static int one_option(struct options *o, const char *word)
         return number(word, word + 6, 8, &o->umask);
     else if (strncmp(word, "negative_timeout=", 17) == 0)
         return number(word, word + 17, 10, &o->negative_timeout);
+    else if (strncmp(word, "timeo=", 6) == 0)
+        return seconds(word, word + 6, &o->timeo);
+    else if (strncmp(word, "recovery=", 9) == 0)
+        return seconds(word, word + 9, &o->recovery);
     else if (strncmp(word, "cache_size=", 11) == 0)
         return size_option(word, word + 11, &o->cache_size);
     else if (!is_ignored(word) && !o->sloppy) {
@@ -186,6 +209,8 @@ int options_parse(struct options *o, int argc, char **argv)
         return 2;
     }
     o->umask &= 0777;
+    if (!o->timeo)
+        o->timeo = TIMEO_DEFAULT;
     o->url = argv[optind];
     o->mountpoint = argv[optind + 1];
     return fake ? 0 : -1;

@@ -14,6 +14,9 @@ struct options {
     bool sloppy; /* mount -s: unknown options are passed over */
     uint32_t uid, gid, umask;
     uint32_t negative_timeout; /* s */
+    bool soft;
+    uint32_t timeo;    /* s, for soft */
+    uint32_t recovery; /* s; 0: the server's */
     size_t cache_size;         /* bytes; 0: the default */
 };
 

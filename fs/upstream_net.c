@@ -155,6 +155,12 @@ static void net_cancel(struct upstream *up, struct upstream_call *call)
     free(call);
 }
 
+static bool net_unsent(struct upstream *up, const struct upstream_call *call)
+{
+    (void)up;
+    return call_is_unsent(call->call);
+}
+
 static bool net_connected(struct upstream *up)
 {
     return client_state(client_of(up)) == CLIENT_NORMAL;
@@ -195,6 +201,11 @@ void upstream_net_lease_lost(struct upstream *up)
         up->events->lease_lost(up->cookie);
 }
 
+void upstream_net_refuse(struct upstream *up, bool on)
+{
+    client_refuse_calls(client_of(up), on ? ECP_EUNREACHABLE : 0);
+}
+
 static const struct upstream_ops net_ops = {
     .read = net_read,
     .node = net_node,
@@ -203,6 +214,7 @@ static const struct upstream_ops net_ops = {
     .sync = net_sync,
     .space = net_space,
     .cancel = net_cancel,
+    .unsent = net_unsent,
     .connected = net_connected,
     .lease_end = net_lease_end,
     .invalidated = net_invalidated,

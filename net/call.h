@@ -36,6 +36,8 @@ struct client_config {
     bool reconnect; /* keep trying (0.1 s to 5 s between tries); else the first failure is final */
     bool resumes; /* client_set_reconnect will follow */
     uint64_t connect_timeout; /* ns until a try is given up; 0: 10 s */
+    uint64_t recovery; /* most ns for which a session without connection is to be resumed; 0, and
+                          more than the server's window: that */
     /*
      * Leased pages (call_read_args.lease) are no longer right about these touches; to be answered
      * with client_invalidated, at once or later, also when lease_lost comes before. Serial numbers
@@ -86,6 +88,26 @@ void client_set_reconnect(struct client *client, bool reconnect);
 void client_free(struct client *client);
 
 enum client_state client_state(const struct client *client);
+
+/*
+ * How the session is, for people. state: "connecting" (there has been none yet), "normal", "trouble"
+ * (the connection is lost, the session is not), "recovery" (there is a connection, on which it is
+ * being resumed) or "lost" (it is over, the next has not begun).
+ */
+struct client_status {
+    const char *state;
+    uint64_t since;       /* of the state: ns since the epoch */
+    const char *server;   /* client_server */
+    uint64_t session;     /* 0: none */
+    const char *error;    /* the last one's sentence; "": there was none */
+    uint64_t tries;       /* to connect, since the connection was lost */
+    uint64_t lease;       /* ns that it goes on without another answer */
+    uint64_t recovery;    /* ns in which the session can be resumed, were there no connection now */
+    size_t updates, update_bytes; /* client_updates_pending, client_update_bytes_pending */
+};
+/* The strings are borrowed until the next turn of the loop. */
+void client_status(const struct client *client, struct client_status *status);
+
 /* Names the server for messages ("ecpd 0.1 at 127.0.0.1:5972"). */
 const char *client_server(const struct client *client);
 /* Updates sent or waiting whose done has not been called; and their bytes. */
@@ -104,6 +126,14 @@ void client_release(struct client *client, const uint64_t *leases, size_t count)
 
 /* done is not called any more. An update already sent may still be applied. NULL is allowed. */
 void call_cancel(struct call *call);
+/* It is not under way: what call_cancel cancels now is not done later. */
+bool call_is_unsent(const struct call *call);
+
+/*
+ * error not 0: calls that are not sent, and those made from now on, end with it instead of waiting.
+ * But unlocking waits, for it must not be left undone. 0: calls wait again.
+ */
+void client_refuse_calls(struct client *client, int error);
 
 struct call_pages {
     const struct page *pages; /* the page asked for first, then those read ahead; their lease is 0

@@ -24,6 +24,7 @@ static void set_timer(struct client *c, uint64_t delay, loop_fn *fn)
 static void set_state(struct client *c, enum client_state state, int error, const char *why)
 {
     c->state = state;
+    client_status_changed(c, why);
     if (c->config.state)
         c->config.state(c->config.cookie, state, error, why);
 }
@@ -130,7 +131,7 @@ static void welcomed(struct client *c, const struct frame *frame)
     }
     client_lease_renew(c, c->asked_at);
     c->asked_id = 0;
-    c->backoff = 0;
+    c->backoff = c->tries = 0;
     conn_set_max_payload(c->conn, FRAME_MAX_PAYLOAD);
     arm_keepalive(c);
     resend_again(&c->resend, &c->out);
@@ -292,6 +293,7 @@ static void try_connect(void *cookie)
 {
     struct client *c = cookie;
     c->timer = NULL;
+    c->tries++;
     set_timer(c, c->config.connect_timeout, try_timed_out);
     c->connecting = network_connect(c->network, c->config.address, on_connect, c);
 }
@@ -314,6 +316,7 @@ struct client *client_new(struct loop *loop, struct network *network,
     c->server = xasprintf("server at %s", config->address);
     client_queue_init(c);
     c->state = CLIENT_CONNECTING;
+    client_status_changed(c, NULL);
     try_connect(c);
     return c;
 }
@@ -343,6 +346,7 @@ void client_free(struct client *c)
     free((char *)c->config.namespace);
     free((char *)c->config.program);
     free(c->server);
+    free(c->last_error);
     free(c);
 }
 

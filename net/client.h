@@ -61,6 +61,11 @@ struct client {
     struct client_config config;
     char *server; /* client_server */
     enum client_state state;
+    const char *status;     /* client_status.state, .since, .tries, .error */
+    uint64_t status_since;
+    uint64_t tries;
+    char *last_error;       /* or NULL */
+    int refusing;           /* client_refuse_calls */
     int lost_error;         /* in CLIENT_LOST */
     void *connecting;       /* handle of network_connect, or NULL */
     struct conn *conn;      /* in CLIENT_GREETING and CLIENT_NORMAL */
@@ -77,6 +82,7 @@ struct client {
     uint64_t asked_session;   /* in the last HELLO */
     uint64_t recovery;        /* ns, the window in which it may be resumed */
     struct loop_event *window; /* its end, while there is no connection */
+    uint64_t window_end;       /* loop_now */
     struct resend resend;     /* of that session */
     uint64_t term;            /* ns, of the lease */
     uint64_t renewed;         /* loop_now when the newest request with an answer was sent */
@@ -165,6 +171,13 @@ int client_session_welcome(struct client *client, const struct msg_welcome *m);
 void client_session_away(struct client *client);
 /* It is over, if there was one. Calls session_lost. */
 void client_session_lose(struct client *client);
+/* loop_now() until which it can be resumed: from now on, if there is a connection. 0: there is none. */
+uint64_t client_session_end(const struct client *client);
+
+/* ---- client_status.c ---- */
+
+/* Something that client_status tells of may have changed; why is a sentence, or NULL. */
+void client_status_changed(struct client *client, const char *why);
 
 /* ---- client_lease.c ---- */
 

@@ -111,6 +111,11 @@ void call_cancel(struct call *call)
     call_free(call);
 }
 
+bool call_is_unsent(const struct call *call)
+{
+    return call->list != &call->client->sent;
+}
+
 /* Endings: done of a call that fails here is called from the loop. */
 
 static void end_calls(void *cookie)
@@ -148,6 +153,22 @@ void client_end_waiting(struct client *c, int error)
 {
     while (c->waiting.first)
         client_end_call(c, c->waiting.first, error);
+}
+
+/* What gives locks back, and what nobody waits for, is never refused. */
+static bool may_refuse(const struct call_kind *kind)
+{
+    return kind->answer && kind->request != MSG_UNLOCK;
+}
+
+void client_refuse_calls(struct client *c, int error)
+{
+    c->refusing = error;
+    for (struct call *call = c->waiting.first, *next; error && call; call = next) {
+        next = call->next;
+        if (may_refuse(call->kind))
+            client_end_call(c, call, error);
+    }
 }
 
 void client_unsend(struct client *c)
@@ -365,6 +386,8 @@ struct call *client_submit(struct client *c, const struct call_kind *kind, void 
 {
     if (c->state == CLIENT_LOST)
         return client_refuse(c, kind, c->lost_error, cookie);
+    if (c->refusing && may_refuse(kind))
+        return client_refuse(c, kind, c->refusing, cookie);
     struct call *call = new_call(c, kind, cookie);
     list_add(&c->waiting, call);
     c->waiting_bytes += call->len;

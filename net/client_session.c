@@ -13,6 +13,7 @@ void client_session_lose(struct client *c)
     if (!c->session)
         return;
     c->session = c->secret = 0;
+    client_status_changed(c, NULL);
     client_lease_lose(c);
     client_end_sent(c);
     resend_clear(&c->resend);
@@ -32,8 +33,20 @@ void client_session_away(struct client *c)
 {
     uint64_t now = loop_now(c->loop), margin = c->recovery / 8 < MARGIN ? c->recovery / 8 : MARGIN;
     uint64_t end = c->known + c->recovery - c->recovery / DRIFT - margin;
-    if (c->session && !c->window)
-        c->window = loop_timer(c->loop, end > now ? end - now : 0, window_over, c);
+    if (!c->session || c->window)
+        return;
+    if (c->config.recovery && end > now + c->config.recovery)
+        end = now + c->config.recovery;
+    c->window_end = end;
+    c->window = loop_timer(c->loop, end > now ? end - now : 0, window_over, c);
+}
+
+uint64_t client_session_end(const struct client *c)
+{
+    uint64_t most = c->config.recovery ? c->config.recovery : UINT64_MAX;
+    if (!c->session || c->window)
+        return c->session ? c->window_end : 0;
+    return loop_now(c->loop) + (c->recovery < most ? c->recovery : most);
 }
 
 /* The session is known, but the locks, the leases and what was on its way are not. */

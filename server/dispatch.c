@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a frame of an open session to the function that serves it, by a table. */
-#include <inttypes.h>
 #include "server/batch.h"
 #include "server/locks.h"
 
@@ -87,8 +86,9 @@ static int serve_stats(struct session *session, const struct frame *frame)
     struct buf out = {0}, text = {0};
     size_t mark = frame_begin(&out, MSG_STATS_IS, frame->id);
 
-    buf_printf(&text, "sessions %zu\nlease_term_ms %" PRIu64 "\n", server_sessions(session->server),
-               server_limits(session->server)->lease_time / LOOP_MS);
+    buf_printf(&text, "state %s\n", store_failed(session->namespace->store) ? "failed" : "normal");
+    server_stats(session->server, &text);
+    store_stats(session->namespace->store, &text);
     backend_stats(session->namespace->backend, &text);
     msg_put_stats(&out, buf_slice(&text));
     frame_end(&out, mark);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server itself: lists of namespaces, listeners and sessions, and the orderly shutdown. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
@@ -19,6 +20,7 @@ struct server {
     struct loop *loop;
     struct server_limits limits;
     uint64_t instance;
+    uint64_t started; /* loop_now */
     struct namespace *namespaces;
     struct backend *backends; /* of the namespaces */
     struct server_listener *listeners;
@@ -39,6 +41,7 @@ struct server *server_new(struct loop *loop, const struct server_limits *limits)
 
     server->loop = loop;
     server->instance = loop_random(loop);
+    server->started = loop_now(loop);
     server_set_limits(server, limits);
     return server;
 }
@@ -80,6 +83,23 @@ uint64_t server_instance(const struct server *server)
 size_t server_sessions(const struct server *server)
 {
     return server->session_count;
+}
+
+void server_stats(const struct server *server, struct buf *out)
+{
+    const struct server_limits *limits = &server->limits;
+    struct space space;
+
+    buf_printf(out, "instance %016" PRIx64 "\nuptime_seconds %" PRIu64 "\n", server->instance,
+               (loop_now(server->loop) - server->started) / LOOP_SEC);
+    buf_printf(out, "sessions %zu\nsessions_away %zu\n", server->session_count,
+               server->away_count);
+    buf_printf(out, "lease_term_ms %" PRIu64 "\nrecovery_window_ms %" PRIu64 "\n",
+               limits->lease_time / LOOP_MS, limits->recovery_time / LOOP_MS);
+    for (struct namespace *ns = server->namespaces; ns; ns = ns->next)
+        if (store_space(ns->store, UINT64_MAX, &space) == 0)
+            buf_printf(out, "bytes:%s %" PRIu64 "\nrecords:%s %" PRIu64 "\n", ns->name,
+                       space.total - space.free, ns->name, space.nodes);
 }
 
 /* ---- Namespaces ---- */

@@ -160,6 +160,8 @@ void session_greet(struct session *session, const struct frame *frame);
 struct loop *server_loop(const struct server *server);
 struct server_limits *server_limits(struct server *server);
 uint64_t server_instance(const struct server *server);
+/* Appends lines "name value". */
+void server_stats(const struct server *server, struct buf *out);
 struct namespace *server_namespace(struct server *server, struct slice name);
 /* One that is NORMAL or AWAY; NULL. */
 struct session *server_find_session(struct server *server, uint64_t id);

@@ -151,6 +151,8 @@ static void written(struct store *s)
     s->facts.sessions = slice_of(NULL, 0);
     s->oldest = c->oldest;
     c->told = 0;
+    s->checkpoints++;
+    s->checkpoint_at = loop_wall(s->loop);
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
     log_debug("%s: checkpoint up to segment %" PRIu64 " offset %" PRIu64,
               s->directory ? s->directory : "unjournaled", s->facts.position.segment,

@@ -266,6 +266,11 @@ bool store_session_outcome(struct store *store, uint64_t id, uint64_t sequence,
  */
 int store_space(struct store *store, uint64_t disk_free, struct space *space);
 
+/* Appends lines "name value" about the database: sizes, journal, checkpoints, durability. */
+void store_stats(const struct store *store, struct buf *out);
+/* The error for which no update is taken any more; 0: all is well. */
+int store_failed(const struct store *store);
+
 /* A new size limit in bytes, from the next commit on; smaller than what is in use is ECP_EINVAL. */
 int store_set_limit(struct store *store, uint64_t limit);
 

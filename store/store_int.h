@@ -74,6 +74,8 @@ struct store {
     struct checkpoint checkpoint;
     struct loop_event *checkpoint_timer;
     uint64_t checkpointed;   /* mark of the journal at the last freeze */
+    uint64_t checkpoints;    /* written since the start */
+    uint64_t checkpoint_at;  /* when the last of them was: ns since the epoch */
     struct engine_stat stat; /* of the base, as of the last checkpoint */
     struct store_facts facts;
     uint64_t last_stamp;

@@ -38,6 +38,6 @@ allow store 'base/'
 allow cache 'base/'
 allow locks 'base/' 'locks/lock_client.c:net/call\.h' 'locks/lock_client.h:net/call\.h'
 allow server 'base/|net/|store/|locks/'
-allow fs 'base/|cache/|locks/' 'fs/main.c:net/' 'fs/upstream_net.c:net/' 'fs/lock_net.c:net/'
+allow fs 'base/|cache/|locks/' 'fs/main.c:net/' 'fs/upstream_net.c:net/' 'fs/lock_net.c:net/' 'fs/status_net.c:net/'
 allow cli 'base/|net/|cache/|store/'
 exit $bad

@@ -8,7 +8,7 @@ _ecp()
         cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
     }
-    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping sync check backup restore journal stats"
+    local commands="get set kill zkill data incr info order query zwrite import export lock locks unlock ping sync check backup restore journal status stats"
     local command="" i options=""
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -41,7 +41,7 @@ _ecp()
         import) options="-f --format --strict -q --quiet -b --batch" ;;
         export) options="-o --output -f --format -l --label" ;;
         lock) options="-s --shared -t --timeout --kill-on-loss" ;;
-        locks) options="-j --json" ;;
+        locks | status) options="-j --json" ;;
         unlock) options="-f --force -b --below" ;;
         ping) options="-c --count" ;;
         backup) options="-q --quiet" ;;

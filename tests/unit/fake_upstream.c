@@ -486,6 +486,12 @@ static void up_release(struct upstream *up, const uint64_t *leases, size_t count
                 f->leases[k - 1] = f->leases[--f->lease_count];
 }
 
+static bool up_unsent(struct upstream *up, const struct upstream_call *call)
+{
+    (void)call;
+    return !up_connected(up);
+}
+
 static uint64_t up_round_trips(struct upstream *up)
 {
     return fake_of(up)->trips;
@@ -497,6 +503,7 @@ static const struct upstream_ops ops = {
     .update = up_update,
     .space = up_space,
     .cancel = up_cancel,
+    .unsent = up_unsent,
     .connected = up_connected,
     .lease_end = up_lease_end,
     .invalidated = up_invalidated,
