@@ -15,6 +15,11 @@ bool content_unsent(const struct inode *in)
     return in && (in->flushing || content_pending(in));
 }
 
+size_t content_unsent_bytes(const struct inode *in)
+{
+    return content_unsent(in) ? in->data.len + in->tail.len + in->sending : 0;
+}
+
 bool content_shown_to(const struct inode *in, uint64_t handle)
 {
     return in->have && (in->writer == handle || in->gone || in->kind == INODE_SCRATCH);

@@ -64,7 +64,7 @@ static void log_lost(const struct inode *in, const char *why)
 
     if (ref_print(&ref, key_slice(&in->key)) == 0)
         log_warning("%.*s: %zu bytes that were written are lost: %s", (int)ref.len,
-                    (const char *)ref.data, in->data.len + in->tail.len, why);
+                    (const char *)ref.data, content_unsent_bytes(in), why);
     buf_free(&ref);
 }
 
@@ -143,10 +143,11 @@ static void flush_end(void *cookie)
         loop_timer(fs->loop, LOOP_MS, flush_end, f);
         return;
     }
-    in->flushing = in->fenced = false;
     if (error)
         drop(in, error);
-    else
+    in->flushing = in->fenced = false;
+    in->sending = 0;
+    if (!error)
         flush_kept(f);
     free(f);
     in->pins++;
@@ -239,6 +240,7 @@ static void flush_send(void *cookie)
     f->stamp = in->stamp;
     u = flush_update(f, &tail, &line);
     f->append = u.kind == UPDATE_APPEND;
+    in->sending = tail.len;
     f->len = u.value.len;
     f->hash = XXH3_64bits(u.value.data, u.value.len);
     cache_update(f->fs->cache, &u, 1, flush_done, f);

@@ -92,6 +92,7 @@ struct inode {
     uint64_t shown_stamp; /* of what is in the page cache, also later; 0: not known */
     struct buf data;      /* content as the file shows it */
     struct buf tail;      /* appended, not yet sent */
+    size_t sending;       /* bytes of it that are under way */
     uint64_t whole;       /* handle that began the content anew and cannot read; 0: none */
     struct buf base;      /* while it is not in data: what that wrote, and was sent before its end */
     struct loop_event *timer;
@@ -124,6 +125,7 @@ struct fs {
     bool has_epochs;  /* the kernel has FUSE_NOTIFY_INC_EPOCH */
     uint64_t epoch;   /* counts them */
     bool ending;      /* the kernel is to keep nothing any more */
+    struct space space; /* as last known */
     uint64_t started; /* wall clock, for nodes without a stamp */
     struct inode *root;
     struct inode **by_id, **by_name;
@@ -236,8 +238,9 @@ void content_load(struct fs *fs, struct inode *in, inode_done_fn *done, void *co
 /* Neither calls done(cookie) any more. */
 void content_cancel(struct fs *fs, struct inode *in, void *cookie);
 bool content_pending(const struct inode *in);
-/* Something is written that is not yet applied. */
+/* Something is written that is not yet applied; and how much is known to be. */
 bool content_unsent(const struct inode *in);
+size_t content_unsent_bytes(const struct inode *in);
 /* Data is here and the handle that looks wrote it: it sees that. */
 bool content_shown_to(const struct inode *in, uint64_t handle);
 /* What is not yet sent, or is on its way now, must not come after what another lock's holder does:

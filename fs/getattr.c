@@ -265,25 +265,40 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 
 /* ---- the whole file system ---- */
 
-static void statfs_done(void *cookie, int error, const struct space *space)
+static void statfs_answer(struct op *op)
 {
-    struct op *op = cookie;
+    const struct space *space = &op->fs->space;
     struct statvfs st = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX_LEN};
     fuse_req_t req = op->req;
 
-    op->call = NULL;
-    if (error) {
-        op_error(op, error);
-        return;
-    }
     st.f_blocks = space->total / 4096;
     st.f_bfree = st.f_bavail = space->free / 4096;
     st.f_files = space->nodes + space->free / 64;
     st.f_ffree = st.f_favail = space->free / 64;
     fuse_req_interrupt_func(req, NULL, NULL);
     fuse_reply_statfs(req, &st);
-    op->req = NULL;
     op_free(op);
+}
+
+static void statfs_done(void *cookie, int error, const struct space *space)
+{
+    struct op *op = cookie;
+
+    op->call = NULL;
+    if (!error)
+        op->fs->space = *space;
+    statfs_answer(op);
+}
+
+/* umount(8) asks, also while the server is away: it gets what was known last. */
+static void statfs_anyway(void *cookie)
+{
+    struct op *op = cookie;
+
+    op->watch = NULL;
+    cache_cancel(op->fs->cache, op->call);
+    op->call = NULL;
+    statfs_answer(op);
 }
 
 void fs_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -292,4 +307,5 @@ void fs_statfs(fuse_req_t req, fuse_ino_t ino)
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
 
     op->call = cache_space(fs->cache, statfs_done, op);
+    op->watch = loop_timer(fs->loop, cache_connected(fs->cache) ? LOOP_SEC : 0, statfs_anyway, op);
 }

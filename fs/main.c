@@ -185,11 +185,12 @@ static void first_answer(void *cookie, int error, const struct space *space)
 {
     struct mount *m = cookie;
 
-    (void)space;
-    if (error)
+    if (error) {
         fail(m, xasprintf("%s: %s", m->url.text, error_text(error)));
-    else
+    } else {
+        m->fs.space = *space;
         ready(m);
+    }
 }
 
 /* Notes why the server is away; whether that is something new. */

@@ -25,7 +25,7 @@ static void unsent_lines(struct fs *fs, struct buf *out)
 
     LIST_FOREACH (in, &fs->unsent, unsent) {
         files += content_unsent(in);
-        bytes += content_unsent(in) ? in->data.len + in->tail.len : 0;
+        bytes += content_unsent_bytes(in);
     }
     buf_printf(out, "unsent_files %zu\nunsent_bytes %zu\n", files, bytes);
 }

@@ -24,7 +24,8 @@ static void journal_stats(const struct store *s, struct buf *out)
 
     buf_printf(out, "journal_segment %" PRIu64 "\njournal_offset %" PRIu64 "\n", end.segment,
                end.offset);
-    buf_printf(out, "journal_uncheckpointed_bytes %" PRIu64 "\njournal_unsynced_bytes %" PRIu64 "\n",
+    buf_printf(out,
+               "journal_uncheckpointed_bytes %" PRIu64 "\njournal_unsynced_bytes %" PRIu64 "\n",
                journal_appended(s->journal) - s->checkpointed,
                journal_appended(s->journal) - journal_durable(s->journal));
 }

@@ -17,7 +17,7 @@ enum kind { READ, NODE, UPDATE, SPACE, INVALIDATE };
 struct upstream_call {
     enum kind kind;
     int error;
-    bool canceled;
+    bool canceled, unsent;
     void *cookie;
     union {
         upstream_pages_fn *pages;
@@ -396,6 +396,7 @@ static struct upstream_call *ask(struct upstream *up, enum kind kind, struct sli
     struct upstream_call *c = xcalloc(1, sizeof(*c));
 
     c->kind = kind;
+    c->unsent = f->off;
     c->key = copy(key);
     c->cookie = cookie;
     push(&f->asked, c);
@@ -488,8 +489,7 @@ static void up_release(struct upstream *up, const uint64_t *leases, size_t count
 
 static bool up_unsent(struct upstream *up, const struct upstream_call *call)
 {
-    (void)call;
-    return !up_connected(up);
+    return call->unsent;
 }
 
 static uint64_t up_round_trips(struct upstream *up)

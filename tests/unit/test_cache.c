@@ -491,6 +491,13 @@ Test(cache, cancelled_update_is_still_heard_of)
     fake_settle(f);
     cr_assert_eq(g.calls, 0);
     cr_assert(cached("A", 1, -1, 100));
+    call = update(&g, 1, "on the way", COND_NONE);
+    fake_disconnect(f, true); /* it is sent again over the next connection */
+    cache_cancel(c, call);
+    fake_advance(f, 0);
+    fake_disconnect(f, false);
+    fake_settle(f);
+    cr_assert(cached("A", 1, -1, 100));
     fake_disconnect(f, true);
     cache_cancel(c, update(&g, 1, "newer", COND_NONE));
     fake_advance(f, 0);
