@@ -34,7 +34,7 @@ static void time_out(void *cookie)
     log_warning("no connection for %" PRIu64 " s: what needs the server fails (-o soft)",
                 fs->timeo / LOOP_SEC);
     fs->failing = true;
-    upstream_net_refuse(fs->up, true);
+    upstream_net_refuse(fs->up);
     fs->soft_timer = loop_timer(fs->loop, SWEEP, sweep, fs);
 }
 
@@ -43,8 +43,6 @@ void soft_connected(struct fs *fs, bool connected)
     if (connected) {
         loop_cancel(fs->loop, fs->soft_timer);
         fs->soft_timer = NULL;
-        if (fs->failing)
-            upstream_net_refuse(fs->up, false);
         fs->failing = false;
     } else if (fs->timeo && !fs->soft_timer) {
         fs->soft_timer = loop_timer(fs->loop, fs->timeo, time_out, fs);

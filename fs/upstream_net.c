@@ -201,9 +201,9 @@ void upstream_net_lease_lost(struct upstream *up)
         up->events->lease_lost(up->cookie);
 }
 
-void upstream_net_refuse(struct upstream *up, bool on)
+void upstream_net_refuse(struct upstream *up)
 {
-    client_refuse_calls(client_of(up), on ? ECP_EUNREACHABLE : 0);
+    client_refuse_calls(client_of(up), ECP_EUNREACHABLE);
 }
 
 static const struct upstream_ops net_ops = {

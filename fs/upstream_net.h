@@ -18,7 +18,7 @@ void upstream_net_invalidate(struct upstream *up, uint64_t serial, const struct 
                              size_t count);
 void upstream_net_lease_lost(struct upstream *up);
 
-/* Calls that would wait for a connection end with ECP_EUNREACHABLE, until it is off again. */
-void upstream_net_refuse(struct upstream *up, bool on);
+/* Until there is a connection, calls that would wait for one end with ECP_EUNREACHABLE. */
+void upstream_net_refuse(struct upstream *up);
 
 #endif

@@ -130,8 +130,8 @@ void call_cancel(struct call *call);
 bool call_is_unsent(const struct call *call);
 
 /*
- * error not 0: calls that are not sent, and those made from now on, end with it instead of waiting.
- * But unlocking waits, for it must not be left undone. 0: calls wait again.
+ * While there is no connection, until there is one: calls that are not sent, and those made from now
+ * on, end with the error instead of waiting. But unlocking waits, for it must not be left undone.
  */
 void client_refuse_calls(struct client *client, int error);
 

@@ -118,6 +118,7 @@ static void welcomed(struct client *c, const struct frame *frame)
         disconnect(c, ECP_EVERSION, "the server chose a protocol version that was not offered");
         return;
     }
+    c->refusing = 0;
     char *name = clean_text(m.server);
     free(c->server);
     c->server = xasprintf("%s at %s", name, c->config.address);

@@ -113,7 +113,7 @@ void call_cancel(struct call *call)
 
 bool call_is_unsent(const struct call *call)
 {
-    return call->list != &call->client->sent;
+    return call->list != &call->client->sent && !call->flying;
 }
 
 /* Endings: done of a call that fails here is called from the loop. */
@@ -158,7 +158,7 @@ void client_end_waiting(struct client *c, int error)
 /* What gives locks back, and what nobody waits for, is never refused. */
 static bool may_refuse(const struct call_kind *kind)
 {
-    return kind->answer && kind->request != MSG_UNLOCK;
+    return kind->answer && kind->request != MSG_UNLOCK && kind->request != MSG_RECLAIMED;
 }
 
 void client_refuse_calls(struct client *c, int error)
@@ -166,7 +166,7 @@ void client_refuse_calls(struct client *c, int error)
     c->refusing = error;
     for (struct call *call = c->waiting.first, *next; error && call; call = next) {
         next = call->next;
-        if (may_refuse(call->kind))
+        if (may_refuse(call->kind) && !call->flying && !call->reclaims)
             client_end_call(c, call, error);
     }
 }
