@@ -118,13 +118,14 @@ static void welcomed(struct client *c, const struct frame *frame)
         disconnect(c, ECP_EVERSION, "the server chose a protocol version that was not offered");
         return;
     }
-    c->refusing = 0;
     char *name = clean_text(m.server);
     free(c->server);
     c->server = xasprintf("%s at %s", name, c->config.address);
     free(name);
-    int error = client_session_welcome(c, &m);
-    if (error) {
+    int refusing = c->refusing, error;
+    c->refusing = 0;
+    if ((error = client_session_welcome(c, &m))) {
+        c->refusing = refusing;
         disconnect(c, error,
                    error == ECP_ETIMEOUT ? "the session was given up before the server's greeting came"
                                          : "the server has received what was not sent");
