@@ -67,8 +67,10 @@ void store_session_begin(struct store *s, uint64_t id, uint64_t secret, bool loc
 
 void store_session_end(struct store *s, uint64_t id)
 {
+    const struct ledger_session *session = ledger_find(s->ledger, id);
+    bool awaited = session && session->locks; /* for the whole window, should a crash forget this */
     ledger_end(s->ledger, id, notes_of(s));
-    if (s->notes.len > NOTES_MAX)
+    if (s->journal && (awaited || s->notes.len > NOTES_MAX))
         store_apply(s, NULL, 0, (struct store_source){0}, flushed, NULL);
 }
 
