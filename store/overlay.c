@@ -28,11 +28,19 @@ static int commit(struct engine_txn *txn)
     return 0;
 }
 
+/* What was gone is there again. */
+static void undo(struct overlay *o, struct layer_mark mark)
+{
+    if (o->active->undo_count > mark.undo && map_first(&o->gaps))
+        map_init(&o->gaps, &o->active->arena);
+    layer_undo(o->active, mark);
+    o->version++;
+}
+
 static void txn_abort(struct engine_txn *txn)
 {
     struct overlay *o = overlay_of(txn->engine);
-    layer_undo(o->active, (struct layer_mark){.weight = o->active->weight});
-    o->version++;
+    undo(o, (struct layer_mark){.weight = o->active->weight});
     end(txn);
 }
 
@@ -63,6 +71,7 @@ static int get(struct engine_txn *txn, struct slice key, struct slice *value)
 static int put(struct engine_txn *txn, struct slice key, struct slice head, struct slice body)
 {
     struct overlay *o = overlay_of(txn->engine);
+    gap_cut(&o->gaps, key);
     layer_put(o->active, key, head, body);
     o->version++;
     if (o->log)
@@ -156,6 +165,7 @@ struct overlay *overlay_new(struct engine *base)
     o->base = base;
     o->txn.engine = &o->engine;
     o->active = layer_new();
+    map_init(&o->gaps, &o->active->arena);
     return o;
 }
 
@@ -171,10 +181,9 @@ struct overlay_mark overlay_mark(struct overlay *o)
 
 void overlay_undo(struct overlay *o, struct overlay_mark mark)
 {
-    layer_undo(o->active, mark.layer);
+    undo(o, mark.layer);
     if (o->log)
         o->log->len = mark.log;
-    o->version++;
 }
 
 void overlay_expect(const struct overlay *o, const struct slice *keys, size_t count, size_t read)
@@ -188,6 +197,7 @@ struct layer *overlay_freeze(struct overlay *o)
 {
     o->frozen = o->active;
     o->active = layer_new();
+    map_init(&o->gaps, &o->active->arena);
     return o->frozen;
 }
 

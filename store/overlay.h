@@ -4,6 +4,7 @@
 #define STORE_OVERLAY_H
 
 #include "store/engine.h"
+#include "store/gap.h"
 #include "store/layer.h"
 
 /*
@@ -18,6 +19,7 @@ struct overlay {
     struct engine engine;
     struct engine *base;
     struct layer *active, *frozen; /* frozen: NULL when there is none */
+    struct map gaps; /* in the active layer's arena: as long as that layer, found anew after it */
     struct engine_txn txn;
     struct engine_txn *base_txn; /* while a transaction is open */
     struct buf *log;             /* what a write transaction changes is noted here */

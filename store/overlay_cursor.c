@@ -4,6 +4,11 @@
 
 #include "store/overlay.h"
 
+/* Of so many hidden records passed one is looked up among the gaps; what took many steps is added.
+ */
+#define GAP_LOOK 4
+#define GAP_MIN  16
+
 enum way { NOWHERE, FORWARD, BACKWARD };
 
 /* The sources stand at the current key or, where they do not have it, beyond it in the way. */
@@ -16,6 +21,9 @@ struct engine_cursor {
     struct map_node *active, *frozen; /* NULL: at the end */
     bool base_there;
     struct slice base_key, base_value;
+    struct slice from; /* where the search that is under way began; data NULL: at the end of all */
+    bool from_too;     /* forward: it may be what is found */
+    unsigned passed;   /* hidden records, and kills, since then */
 };
 
 int overlay_cursor_open(struct engine_txn *txn, struct engine_cursor **cursor)
@@ -68,10 +76,32 @@ static struct map_node *map_step(const struct engine_cursor *c, const struct map
     return c->way == FORWARD ? n->next : n->prev;
 }
 
-/* Where the way goes on behind a killed subtree. NULL data: nowhere (forward), or the last of all.
- */
-static struct slice behind(struct engine_cursor *c, const struct map_node *kill, uint8_t *room)
+static struct slice directly_after(struct slice key, uint8_t *room)
 {
+    memcpy(room, key.data, key.len);
+    room[key.len] = 0;
+    return slice_of(room, key.len + 1);
+}
+
+/* Now and then: whether key is known to be in a gap, and where the way goes on then. Empty:
+ * nowhere.
+ */
+static bool in_gap(struct engine_cursor *c, struct slice key, struct slice *to)
+{
+    struct gap gap;
+    if (++c->passed % GAP_LOOK || !gap_at(&c->overlay->gaps, key, &gap))
+        return false;
+    *to = c->way == FORWARD ? gap.to : gap.from;
+    return true;
+}
+
+/* Where the way goes on behind the killed subtree that has key. Empty: nowhere. */
+static struct slice behind(struct engine_cursor *c, struct slice key, const struct map_node *kill,
+                           uint8_t *room)
+{
+    struct slice to;
+    if (in_gap(c, key, &to))
+        return to;
     if (c->way == BACKWARD)
         return map_key(kill);
     size_t len = key_subtree_end(map_key(kill), room);
@@ -84,8 +114,8 @@ static void skip_frozen(struct engine_cursor *c)
     struct map_node *kill;
     struct overlay *o = c->overlay;
     while (c->frozen && (kill = layer_kill_over(o->active, map_key(c->frozen)))) {
-        struct slice to = behind(c, kill, room);
-        if (!to.data || to.len == 0)
+        struct slice to = behind(c, map_key(c->frozen), kill, room);
+        if (to.len == 0)
             c->frozen = NULL;
         else
             c->frozen = c->way == FORWARD ? map_seek(&o->frozen->records, to)
@@ -105,8 +135,8 @@ static int skip_base(struct engine_cursor *c)
             kill = layer_kill_over(o->frozen, c->base_key);
         if (!kill)
             break;
-        struct slice to = behind(c, kill, room);
-        if (!to.data || to.len == 0)
+        struct slice to = behind(c, c->base_key, kill, room);
+        if (to.len == 0)
             c->base_there = false;
         else if (c->way == FORWARD)
             error = base_at(c, o->base->ops->seek(c->base, to, &c->base_key, &c->base_value));
@@ -161,25 +191,6 @@ static bool current_value(const struct engine_cursor *c, struct slice *value)
     return n->value;
 }
 
-/* Goes on to the nearest record that is not hidden. */
-static int settle(struct engine_cursor *c, struct slice *found, struct slice *value)
-{
-    for (;;) {
-        int error = skip_base(c);
-        if (error)
-            return error;
-        skip_frozen(c);
-        if (!choose(c))
-            return ECP_ENOENT;
-        if (current_value(c, value)) {
-            *found = c->current;
-            return 0;
-        }
-        if ((error = step_sources(c)))
-            return error;
-    }
-}
-
 static int place_forward(struct engine_cursor *c, struct slice key)
 {
     struct overlay *o = c->overlay;
@@ -201,16 +212,74 @@ static int place_backward(struct engine_cursor *c, struct slice key)
     return base_before(c, key);
 }
 
+/* Moves on from the current key, which is hidden. */
+static int pass(struct engine_cursor *c)
+{
+    struct slice to;
+    if (!in_gap(c, c->current, &to))
+        return step_sources(c);
+    if (to.len)
+        return c->way == FORWARD ? place_forward(c, to) : place_backward(c, to);
+    c->active = c->frozen = NULL;
+    c->base_there = false;
+    return 0;
+}
+
+/* The search has ended at the current key (any), or at the end: what it passed is a gap. */
+static void note_gap(struct engine_cursor *c, bool any)
+{
+    uint8_t room[KEY_MAX_LEN + 1];
+    struct gap gap = {.from = slice_str(""), .to = slice_str("")};
+    if (c->passed < GAP_MIN)
+        return;
+    if (c->way == FORWARD) {
+        gap.from = c->from_too ? c->from : directly_after(c->from, room);
+        gap.to = any ? c->current : gap.to;
+    } else {
+        gap.from = any ? directly_after(c->current, room) : gap.from;
+        gap.to = c->from;
+    }
+    gap_add(&c->overlay->gaps, gap);
+}
+
+/* Goes on to the nearest record that is not hidden. */
+static int settle(struct engine_cursor *c, struct slice *found, struct slice *value)
+{
+    for (;;) {
+        int error = skip_base(c);
+        if (error)
+            return error;
+        skip_frozen(c);
+        bool any = choose(c);
+        if (!any || current_value(c, value)) {
+            note_gap(c, any);
+            *found = any ? c->current : *found;
+            return any ? 0 : ECP_ENOENT;
+        }
+        if ((error = pass(c)))
+            return error;
+    }
+}
+
+static void begin(struct engine_cursor *c, struct slice from, bool from_too)
+{
+    c->from = from;
+    c->from_too = from_too;
+    c->passed = 0;
+}
+
 int overlay_seek(struct engine_cursor *c, struct slice key, struct slice *found,
                  struct slice *value)
 {
+    begin(c, key, true);
     int error = place_forward(c, key);
     return error ? error : settle(c, found, value);
 }
 
 int overlay_last(struct engine_cursor *c, struct slice *found, struct slice *value)
 {
-    int error = place_backward(c, slice_of(NULL, 0));
+    begin(c, slice_of(NULL, 0), false);
+    int error = place_backward(c, c->from);
     return error ? error : settle(c, found, value);
 }
 
@@ -219,6 +288,7 @@ int overlay_next(struct engine_cursor *c, struct slice *found, struct slice *val
     int error = 0;
     if (c->way == NOWHERE)
         return ECP_ENOENT;
+    begin(c, c->current, false);
     if (c->way != FORWARD || c->version != c->overlay->version)
         error = place_forward(c, c->current);
     if (error == 0)
@@ -231,6 +301,7 @@ int overlay_prev(struct engine_cursor *c, struct slice *found, struct slice *val
     int error;
     if (c->way == NOWHERE)
         return ECP_ENOENT;
+    begin(c, c->current, false);
     if (c->way != BACKWARD || c->version != c->overlay->version)
         error = place_backward(c, c->current);
     else

@@ -80,6 +80,20 @@ static void change(struct overlay *o, struct engine_txn *txn, struct model *m)
     }
 }
 
+/* Most of a range goes, one by one, in order or not; then some of it comes again. */
+static void thin_out(struct overlay *o, struct engine_txn *txn, struct model *m)
+{
+    const struct engine_ops *ops = o->engine.ops;
+    unsigned from = below(KEYS), count = below(KEYS - from + 1), way = below(3);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned k = from + (way == 0 ? i : way == 1 ? count - 1 - i : below(count));
+        ops->del(txn, key_slice(&keys[k]));
+        m->there[k] = false;
+    }
+    for (unsigned i = below(4); i > 0; i--)
+        change(o, txn, m);
+}
+
 static void same(const struct model *m, unsigned k, struct slice key, struct slice value)
 {
     cr_assert(slice_equal(key, key_slice(&keys[k])), "key %u", k);
@@ -148,7 +162,10 @@ static void batch(struct overlay *o, struct engine_txn *txn, struct model *m)
     bool undo = below(2);
     saved = *m;
     while (n-- > 0) {
-        change(o, txn, m);
+        if (below(100) == 0)
+            thin_out(o, txn, m);
+        else
+            change(o, txn, m);
         if (below(50) == 0)
             walk(o, txn, m);
     }
@@ -257,4 +274,88 @@ Test(overlay, what_was_killed_can_be_filled_again_in_order)
     }
     ops->commit(txn);
     o->engine.ops->close(&o->engine);
+}
+
+/* A base that counts the steps of its cursors. */
+static const struct engine_ops *plain;
+static size_t steps;
+
+static int counted_next(struct engine_cursor *c, struct slice *key, struct slice *value)
+{
+    steps++;
+    return plain->next(c, key, value);
+}
+
+static int counted_prev(struct engine_cursor *c, struct slice *key, struct slice *value)
+{
+    steps++;
+    return plain->prev(c, key, value);
+}
+
+/* One record after the other is removed, as `way` says, and after each its neighbours are asked
+ * for; then each comes and goes once more. Steps of the base in all. */
+static size_t steps_of_removing(unsigned count, int way, bool kills)
+{
+    struct engine *base = engine_mem_new(64u << 20);
+    struct overlay *o = overlay_new(base);
+    struct engine_ops counting = *base->ops;
+    struct store_facts facts = {0};
+    struct engine_txn *txn;
+    struct engine_cursor *c;
+    struct slice found, value;
+    bool more;
+    plain = base->ops;
+    counting.next = counted_next;
+    counting.prev = counted_prev;
+    base->ops = &counting;
+    o->engine.ops->write_begin(&o->engine, &txn);
+    for (unsigned i = 0; i < count + 2; i++) {
+        struct key k = numbered(1, i);
+        o->engine.ops->put(txn, key_slice(&k), slice_str("123456789"), slice_str(""));
+    }
+    o->engine.ops->commit(txn);
+    cr_assert_eq(checkpoint_write(base, overlay_freeze(o), &facts, 50), 0);
+    layer_free(overlay_thaw(o));
+    steps = 0;
+    o->engine.ops->write_begin(&o->engine, &txn);
+    cr_assert_eq(o->engine.ops->cursor_open(txn, &c), 0);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = way == 0 ? i : way == 1 ? count - 1 - i : i * 7919u % count;
+        struct key k = numbered(1, at + 1);
+        if (kills)
+            o->engine.ops->kill(txn, key_slice(&k), SIZE_MAX, &more);
+        else
+            o->engine.ops->del(txn, key_slice(&k));
+        cr_assert_eq(o->engine.ops->seek(c, key_slice(&k), &found, &value), 0);
+        cr_assert_eq(o->engine.ops->prev(c, &found, &value), 0);
+    }
+    struct key last = numbered(1, count + 1);
+    for (unsigned i = 0; i < count; i++) {
+        struct key k = numbered(1, i * 7919u % count + 1);
+        o->engine.ops->put(txn, key_slice(&k), slice_str("123456789"), slice_str(""));
+        cr_assert_eq(o->engine.ops->seek(c, key_slice(&k), &found, &value), 0);
+        cr_assert(slice_equal(found, key_slice(&k)));
+        cr_assert_eq(o->engine.ops->next(c, &found, &value), 0);
+        cr_assert(slice_equal(found, key_slice(&last)));
+        o->engine.ops->del(txn, key_slice(&k));
+    }
+    cr_assert_eq(o->engine.ops->last(c, &found, &value), 0);
+    cr_assert(slice_equal(found, key_slice(&last)));
+    cr_assert_eq(o->engine.ops->prev(c, &found, &value), 0);
+    last = numbered(1, 0);
+    cr_assert(slice_equal(found, key_slice(&last)));
+    o->engine.ops->cursor_close(c);
+    o->engine.ops->commit(txn);
+    base->ops = plain;
+    o->engine.ops->close(&o->engine);
+    return steps;
+}
+
+Test(overlay, a_removed_run_is_not_walked_each_time)
+{
+    for (int way = 0; way < 3; way++)
+        for (int kills = 0; kills < 2; kills++) {
+            size_t n = steps_of_removing(4000, way, kills);
+            cr_assert_lt(n, 4000 * 40, "way %d, kills %d: %zu steps", way, kills, n);
+        }
 }
