@@ -37,14 +37,15 @@ struct store_read *store_order(struct store *store, struct slice parent, struct 
 
 /* ---- $QUERY ---- */
 
-/* Gives a record with a value. Its children flag needs a look of its own, by a second cursor. */
-static int give_scanned(struct store_read *r, struct engine_cursor *aside, struct slice found)
+static bool give_scanned(struct store_read *r, struct slice key, const struct record *record,
+                         bool children)
 {
-    struct view_node v;
-    int error = view_lookup(r->store->engine->ops, aside, found, VIEW_GLOBALS, &v);
-    if (error == 0)
-        read_give_node(r, found, &v);
-    return error;
+    const struct view_node v = {.flags = NODE_VALUE | (children ? NODE_CHILDREN : 0),
+                                .stamp = record->stamp,
+                                .record_stamp = record->stamp,
+                                .value = record->value};
+    read_give_node(r, key, &v);
+    return !r->stopped;
 }
 
 static int scan_start(struct store_read *r, struct slice *found, struct slice *bytes)
@@ -67,36 +68,75 @@ static int scan_start(struct store_read *r, struct slice *found, struct slice *b
     return error;
 }
 
-static int scan(struct store_read *r, struct engine_cursor *aside)
+/* A node stands right before its descendants: it is given when what follows tells whether it has
+ * any. */
+static int scan_forward(struct store_read *r, struct slice found, struct slice bytes)
 {
-    const struct engine_ops *ops = r->store->engine->ops;
-    struct slice found, bytes;
-    struct record record;
-    int error = scan_start(r, &found, &bytes);
+    struct record record, last;
+    struct slice key = {0}; /* of last, when it waits */
+    bool waits = false;
+    int error = 0;
     while (error == 0 && slice_has_prefix(found, key_slice(&r->key))) {
         if ((error = record_parse(bytes, &record)))
             return error;
-        if (record.flags & NODE_VALUE && (error = give_scanned(r, aside, found)))
-            return error;
-        if (r->stopped)
-            return 0;
-        error =
-            r->flag ? ops->prev(r->cursor, &found, &bytes) : ops->next(r->cursor, &found, &bytes);
+        bool value = record.flags & NODE_VALUE, below = waits && slice_has_prefix(found, key);
+        if (waits && (value || !below)) {
+            if (!give_scanned(r, key, &last, below))
+                return 0;
+            waits = false;
+        }
+        if (value) {
+            key = found;
+            last = record;
+            waits = true;
+        }
+        error = r->store->engine->ops->next(r->cursor, &found, &bytes);
     }
-    r->ended = error == 0 || error == ECP_ENOENT;
-    return r->ended ? 0 : error;
+    if (error && error != ECP_ENOENT)
+        return error;
+    return waits && !give_scanned(r, key, &last, false) ? 0 : ECP_ENOENT;
+}
+
+/* Descendants of the first may lie where the scan does not come to. */
+static int scan_first(struct store_read *r, struct slice found, bool *children)
+{
+    const struct engine_ops *ops = r->store->engine->ops;
+    struct slice again, bytes;
+    struct view_node v;
+    int error = view_lookup(ops, r->cursor, found, VIEW_GLOBALS, &v);
+    *children = v.flags & NODE_CHILDREN;
+    return error ? error : ops->seek(r->cursor, found, &again, &bytes);
+}
+
+static int scan_backward(struct store_read *r, struct slice found, struct slice bytes)
+{
+    struct record record;
+    struct slice after = {0}; /* the last node given */
+    int error = 0;
+    while (error == 0 && slice_has_prefix(found, key_slice(&r->key))) {
+        if ((error = record_parse(bytes, &record)))
+            return error;
+        if (record.flags & NODE_VALUE) {
+            bool children = after.data && slice_has_prefix(after, found);
+            if (!after.data && (error = scan_first(r, found, &children)))
+                return error;
+            if (!give_scanned(r, found, &record, children))
+                return 0;
+            after = found;
+        }
+        error = r->store->engine->ops->prev(r->cursor, &found, &bytes);
+    }
+    return error ? error : ECP_ENOENT;
 }
 
 static int run_scan(struct store_read *r)
 {
-    const struct engine_ops *ops = r->store->engine->ops;
-    struct engine_cursor *aside;
-    int error = ops->cursor_open(r->txn, &aside);
-    if (error)
-        return error;
-    error = scan(r, aside);
-    ops->cursor_close(aside);
-    return error;
+    struct slice found, bytes;
+    int error = scan_start(r, &found, &bytes);
+    if (error == 0)
+        error = r->flag ? scan_backward(r, found, bytes) : scan_forward(r, found, bytes);
+    r->ended = error == ECP_ENOENT;
+    return r->ended ? 0 : error;
 }
 
 struct store_read *store_scan(struct store *store, struct slice top, struct slice from,

@@ -335,28 +335,41 @@ static void compare_children(struct fix *f, struct key *parents, int p, int view
     buf_free(&want);
 }
 
-static void compare(struct fix *f)
-{
-    struct key parents[3] = {K(""), K("A"), K("A/1")};
-    struct buf want = {0};
-    for (int view = 0; view < 2; view++)
-        for (int p = 0; p < 3; p++)
-            compare_children(f, parents, p, view);
-    for (int back = 0; back < 2; back++) {
-        for (size_t i = 0; i < model_count; i++) {
-            struct mrec *m = &model[back ? model_count - 1 - i : i];
-            if (m->flags & NODE_VALUE)
-                m_put(&want, key_slice(&m->key), 0, VIEW_GLOBALS);
-        }
-        store_scan(f->store, slice_of(NULL, 0), slice_of(NULL, 0), back, 100, &sink, f);
-        same(f, &want, "scan");
-    }
-    buf_free(&want);
-}
-
 static unsigned below(struct fix *f, unsigned n)
 {
     return (unsigned)(loop_random(f->loop) >> 33) % n;
+}
+
+/* The nodes of a subtree behind or before a key (of length 0: all). */
+static void compare_scan(struct fix *f, struct slice top, struct slice from, bool back)
+{
+    struct buf want = {0};
+    for (size_t i = 0; i < model_count; i++) {
+        struct mrec *m = &model[back ? model_count - 1 - i : i];
+        struct slice key = key_slice(&m->key);
+        int order = from.len ? slice_compare(key, from) : 0;
+        if (m->flags & NODE_VALUE && slice_has_prefix(key, top) &&
+            (!from.len || (back ? order < 0 : order > 0)))
+            m_put(&want, key, 0, VIEW_GLOBALS);
+    }
+    store_scan(f->store, top, from, back, 100, &sink, f);
+    same(f, &want, "scan");
+    buf_free(&want);
+}
+
+static void compare(struct fix *f)
+{
+    struct key parents[3] = {K(""), K("A"), K("A/1")};
+    for (int view = 0; view < 2; view++)
+        for (int p = 0; p < 3; p++)
+            compare_children(f, parents, p, view);
+    for (int p = 0; p < 3; p++)
+        for (int back = 0; back < 2; back++) {
+            struct slice top = key_slice(&parents[p]);
+            compare_scan(f, top, slice_of(NULL, 0), back);
+            if (model_count)
+                compare_scan(f, top, key_slice(&model[below(f, (unsigned)model_count)].key), back);
+        }
 }
 
 static void random_key(struct fix *f, struct key *key)
