@@ -338,25 +338,35 @@ static int settle_end(const struct journal_read *r, char **why)
     return error ? error : settle(r, last, why);
 }
 
+static int sync_names(const struct journal_read *r, char **why)
+{
+    if (r->io->ops->sync_directory(r->io, r->directory) == 0)
+        return 0;
+    *why = xasprintf("%s: cannot be synced", r->directory);
+    return ECP_EIO;
+}
+
+static int remove_segment(const struct journal_read *r, uint64_t n, char **why)
+{
+    char *path = segment_path(r, n);
+    int error = r->io->ops->remove(r->io, path);
+    if (error && error != ECP_ENOENT)
+        *why = xasprintf("%s: cannot be removed: %s", path, error_text(error));
+    free(path);
+    return error == ECP_ENOENT ? 0 : error;
+}
+
+/* The last segment goes first: a crash must not leave a gap, which would be damage. */
 int journal_repair(const struct journal_read *r, char **why)
 {
-    const struct io_ops *ops = r->io->ops;
     int error = settle_end(r, why);
-    for (uint64_t n = r->end.segment + 1; error == 0 && n <= r->last_segment; n++) {
-        char *path = segment_path(r, n);
-        error = ops->remove(r->io, path);
-        if (error == ECP_ENOENT)
-            error = 0;
-        if (error)
-            *why = xasprintf("%s: cannot be removed: %s", path, error_text(error));
-        free(path);
+    for (uint64_t n = r->last_segment; error == 0 && n > r->end.segment; n--) {
+        error = remove_segment(r, n, why);
+        if (error == 0 && n > r->end.segment + 1)
+            error = sync_names(r, why);
     }
     char *temporary = xasprintf("%s/" JOURNAL_TEMPORARY, r->directory);
-    ops->remove(r->io, temporary);
+    r->io->ops->remove(r->io, temporary);
     free(temporary);
-    if (error == 0 && ops->sync_directory(r->io, r->directory)) {
-        *why = xasprintf("%s: cannot be synced", r->directory);
-        error = ECP_EIO;
-    }
-    return error;
+    return error ? error : sync_names(r, why);
 }

@@ -241,7 +241,7 @@ static void strike(struct scene *scene)
         who = DISK;
     if (scene->health[who].faults)
         return;
-    if ((kind == FAULT_CRASH_SERVER || kind == FAULT_CRASH_WITHIN) && world_chance(world, 1, 2))
+    if ((kind == FAULT_CRASH_SERVER || kind == FAULT_CRASH_WITHIN) && world_chance(world, 3, 4))
         time /= 16; /* while leases still run */
     f = xmalloc(sizeof(*f));
     *f = (struct fault){.scene = scene, .kind = kind, .who = who};

@@ -51,7 +51,8 @@ static size_t find_state(const struct history *h, const struct state *found, uin
     while (at > 0 && (h->stamps[at] > stamp || history_lost(h, at)))
         at--;
     /* A batch without operations may have been noted together with the one before it. */
-    if (h->stamps[at] < stamp && at + 1 < h->count && is_state(h, at + 1, found))
+    if (h->stamps[at] < stamp && !is_state(h, at, found) && at + 1 < h->count &&
+        is_state(h, at + 1, found))
         at++;
     if (at < h->durable)
         world_fail(h->world,

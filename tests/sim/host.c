@@ -190,7 +190,7 @@ static uint64_t newest_stamp(struct host *host)
 static void open_store(struct host *host)
 {
     struct world *world = host->world;
-    if (world_chance(world, 1, 3))
+    if (world_chance(world, host->options.overlay_bytes == 1 ? 2 : 1, 3))
         disk_power_off(host->disk, 1 + (unsigned)world_random(world, 2u << world_random(world, 4)));
     for (;;) {
         char *why = NULL;

@@ -6,6 +6,9 @@
 #include "tests/sim/workload.h"
 
 #define ANSWER_TIME (60 * LOOP_SEC) /* that a call may take when all is well */
+#define FILL_AFTER  (3 * LOOP_SEC)  /* room is found anew by then */
+#define FILL_COUNT  64
+#define FILL_VALUE  1600 /* bytes */
 
 static const char *const names[] = {"mount-0", "mount-1", "mount-2", "mount-3"};
 
@@ -58,6 +61,29 @@ static void run(struct scene *scene)
 static void count_down(void *cookie)
 {
     --*(unsigned *)cookie;
+}
+
+/* So much is written that room is needed: what was full is so no more. */
+static void fill_up(struct scene *scene)
+{
+    static char text[FILL_VALUE];
+    struct update u = {.kind = UPDATE_SET,
+                       .key = key_slice(&scene->host.history.keys[NODE_TOP]),
+                       .value = slice_of(text, sizeof(text))};
+    uint64_t from = scene->world->now + FILL_AFTER;
+    if (!scene->health[DISK].count)
+        return;
+    for (unsigned left, i = 0; i < FILL_COUNT || scene->world->now < from; i++) {
+        struct request r = {
+            .kind = REQUEST_UPDATE, .updates = &u, .count = 1, .done = count_down, .cookie = &left};
+        bool late = scene->world->now >= from;
+        left = 1;
+        request_begin(&scene->mounts[0], &r);
+        while (left && world_step(scene->world))
+            ;
+        if (r.error == ECP_ENOSPC && late)
+            world_fail(scene->world, "an update is refused at the end though there is room");
+    }
 }
 
 static void read_all(struct scene *scene, struct mount *m)
@@ -115,6 +141,7 @@ uint64_t scene_run(uint64_t seed, bool verbose)
     struct scene scene;
     begin(&scene, seed, verbose);
     run(&scene);
+    fill_up(&scene);
     for (unsigned i = 0; i < scene.mount_count; i++)
         read_all(&scene, &scene.mounts[i]);
     return end(&scene);
