@@ -172,6 +172,7 @@ static void answered(struct client *c, const struct frame *frame)
     int error = failed ? msg_get_error(frame->payload, &m)
                        : (frame->type == call->kind->answer ? 0 : ECP_EPROTO);
     client_forget(c, call);
+    c->proven |= !failed && (call_is_update(call) || call->kind->request == MSG_LOCK);
     if (!error && failed)
         call_failed(call, &m);
     else if (!error)

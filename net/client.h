@@ -80,6 +80,7 @@ struct client {
     uint64_t instance;        /* of the server that knows the session */
     uint64_t session, secret; /* of the last WELCOME; 0: none, or given up */
     uint64_t asked_session;   /* in the last HELLO */
+    bool proven; /* an update or a lock of that session was answered, or it outlived a restart */
     uint64_t recovery;        /* ns, the window in which it may be resumed */
     struct loop_event *window; /* its end, while there is no connection */
     uint64_t window_end;       /* loop_now */
@@ -146,6 +147,8 @@ void client_unsend(struct client *client);
 /* The server was started anew: what it has not answered is sent again, after what is declared to be
  * held and before what waits. Behind all that, since an unlock may wait there, RECLAIMED. */
 void client_reclaim(struct client *client);
+/* What was sent gets other sequence numbers, from 1 on, when it is sent again. */
+void client_renumber(struct client *client);
 /* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
 void client_end_sent(struct client *client);
 /* Every call that waits ends with error. */

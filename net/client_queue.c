@@ -41,16 +41,18 @@ static void table_link(struct client *c, struct call *call)
     *slot = call;
 }
 
+/* One that is in c->sent already. */
 static void table_add(struct client *c, struct call *call)
 {
-    if (c->table_count++ == c->table_size) {
-        c->table_size *= 2;
-        free(c->table);
-        c->table = xcalloc(c->table_size, sizeof(struct call *));
-        for (struct call *old = c->sent.first; old; old = old->next)
-            table_link(c, old);
+    if (c->table_count++ < c->table_size) {
+        table_link(c, call);
+        return;
     }
-    table_link(c, call);
+    c->table_size *= 2;
+    free(c->table);
+    c->table = xcalloc(c->table_size, sizeof(struct call *));
+    for (call = c->sent.first; call; call = call->next)
+        table_link(c, call);
 }
 
 struct call *client_find(struct client *c, uint64_t id)
@@ -255,11 +257,20 @@ void client_reclaim(struct client *c)
     client_submit(c, &reclaimed_kind, NULL);
 }
 
+void client_renumber(struct client *c)
+{
+    struct call *call;
+    while ((call = TAILQ_FIRST(&c->flight))) {
+        land(c, call);
+        call->sequence = 0;
+    }
+    c->last_sequence = 0;
+}
+
 void client_end_sent(struct client *c)
 {
     struct call *call;
-    while ((call = TAILQ_FIRST(&c->flight)))
-        land(c, call);
+    client_renumber(c);
     while (c->sent.first)
         client_end_call(c, c->sent.first, ECP_EDISCONNECTED);
     /* Some wait to be sent again, or to declare what is held, to a server that was started anew. */

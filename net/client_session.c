@@ -58,17 +58,39 @@ static void restarted(struct client *c)
     client_reclaim(c);
 }
 
+/*
+ * A server started anew knows the sessions of which anything is on disk. Of one that it does not
+ * know, and of which nothing was answered, nothing was done; so all of it can be done in the next.
+ */
+static bool was_lost_whole(const struct client *c, const struct msg_welcome *m)
+{
+    return c->session && !c->proven && m->instance != c->instance;
+}
+
+static void begin(struct client *c, const struct msg_welcome *m)
+{
+    bool again = was_lost_whole(c, m);
+    if (again)
+        client_renumber(c);
+    else
+        client_session_lose(c);
+    c->session = m->session;
+    c->secret = m->secret;
+    c->proven = false;
+    c->last_sequence = 0;
+    c->serial_base = c->serial_last;
+    if (again)
+        restarted(c);
+}
+
 int client_session_welcome(struct client *c, const struct msg_welcome *m)
 {
     if (m->session != c->session && m->session == c->asked_session)
         return ECP_ETIMEOUT; /* its calls have been told its end: another must begin */
     if (m->session != c->session) {
-        client_session_lose(c);
-        c->session = m->session;
-        c->secret = m->secret;
-        c->last_sequence = 0;
-        c->serial_base = c->serial_last;
+        begin(c, m);
     } else if (m->instance != c->instance) {
+        c->proven = true;
         restarted(c);
     } else if (resend_had(&c->resend, m->received)) {
         return ECP_EPROTO;

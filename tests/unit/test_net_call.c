@@ -204,6 +204,35 @@ Test(net_call, thousands_outstanding)
     cr_assert_eq(client_round_trips(client), 10000);
 }
 
+static void stop(void *cookie)
+{
+    event_loop_stop(loop);
+}
+
+/* Ids go round the table that calls are found in, which has grown with the 65th. */
+Test(net_call, answers_to_what_was_cancelled, .timeout = 20)
+{
+    struct key k;
+    struct update u;
+
+    key_global(&k, slice_str("G"));
+    u = set_update(&k);
+    answer_nodes = false;
+    connect_to(address, false);
+    for (int i = 0; i < 65; i++)
+        call_node(client, key_slice(&k), VIEW_GLOBALS, 0, on_node, NULL);
+    for (int i = 1; i <= 200; i++) {
+        struct call *one = call_update(client, &u, 1, on_update, NULL);
+        struct call *two = call_update(client, &u, 1, on_update, NULL);
+        loop_soon(loop, stop, NULL); /* when they are sent */
+        event_loop_run(loop);
+        call_cancel(one);
+        call_cancel(two);
+        call_ping(client, on_ping, NULL);
+        run(i);
+    }
+}
+
 Test(net_call, lost_connection)
 {
     struct key k;

@@ -29,6 +29,7 @@ static char through[64]; /* the relay's address */
 static unsigned connections, lost_sessions, random_state = 1;
 static unsigned cut_below; /* connections are cut after so many bytes at most; 0: not */
 static bool down;          /* no connection is relayed */
+static bool deaf;          /* what clients send goes nowhere */
 
 static unsigned draw(unsigned below)
 {
@@ -53,7 +54,7 @@ static size_t relayed(void *cookie, struct slice bytes)
     struct pipe *p = side->pipe;
     size_t n = p->left && p->left <= bytes.len ? p->left : bytes.len;
 
-    if (p->ends[side->to])
+    if (p->ends[side->to] && (side->to == 0 || !deaf))
         stream_write(p->ends[side->to], slice_of(bytes.data, n));
     if (p->left && n == p->left)
         cut(p, false);
@@ -283,6 +284,66 @@ Test(net_resume, updates_are_applied_once_over_restarts)
     end(c[2].client);
 }
 
+static void until_connected(struct client *client)
+{
+    for (int i = 0; client_state(client) != CLIENT_NORMAL; i++) {
+        bool done = false;
+        cr_assert_lt(i, 2000, "no connection in 20 s");
+        loop_timer(loop, 10 * LOOP_MS, tick, &done);
+        until(&done);
+    }
+}
+
+static void until_connections(unsigned count)
+{
+    for (int i = 0; connections < count; i++) {
+        bool done = false;
+        cr_assert_lt(i, 2000, "no connection in 20 s");
+        loop_timer(loop, 10 * LOOP_MS, tick, &done);
+        until(&done);
+    }
+}
+
+static void until_sent(struct client *client, uint64_t count)
+{
+    for (int i = 0; client_round_trips(client) < count; i++) {
+        bool done = false;
+        cr_assert_lt(i, 2000, "nothing is sent in 20 s");
+        loop_timer(loop, 10 * LOOP_MS, tick, &done);
+        until(&done);
+    }
+}
+
+static void on_first(void *cookie, int error, const struct call_applied *applied)
+{
+    cr_assert_eq(error, 0, "%s", error_text(error));
+    happened(cookie);
+}
+
+/* The crash took all that the server knew of the session; but nobody was told of any of it. */
+Test(net_resume, a_session_that_left_no_trace)
+{
+    struct client *client;
+    struct update u = {.kind = UPDATE_SET, .key = key_slice(&name), .value = slice_str("1")};
+    bool first = false, second = false;
+    uint64_t sent;
+
+    begin(WINDOW);
+    client = far_client();
+    until_connected(client);
+    deaf = true;
+    sent = client_round_trips(client) + 2;
+    call_update(client, &u, 1, on_first, &first);
+    call_update(client, &u, 1, on_first, &second);
+    until_sent(client, sent);
+    restart();
+    deaf = false;
+    until(&first);
+    until(&second);
+    cr_assert_eq(lost_sessions, 0);
+    end(client);
+}
+
 /* ---- Locks ---- */
 
 struct many {
@@ -335,26 +396,6 @@ static int try_one(int number)
     ask(&w, false);
     until(&w.done);
     return w.error;
-}
-
-static void until_connected(struct client *client)
-{
-    for (int i = 0; client_state(client) != CLIENT_NORMAL; i++) {
-        bool done = false;
-        cr_assert_lt(i, 2000, "no connection in 20 s");
-        loop_timer(loop, 10 * LOOP_MS, tick, &done);
-        until(&done);
-    }
-}
-
-static void until_connections(unsigned count)
-{
-    for (int i = 0; connections < count; i++) {
-        bool done = false;
-        cr_assert_lt(i, 2000, "no connection in 20 s");
-        loop_timer(loop, 10 * LOOP_MS, tick, &done);
-        until(&done);
-    }
 }
 
 Test(net_resume, a_hundred_thousand_locks_survive)
