@@ -18,6 +18,7 @@ lines() { grep -c -- "$1" "$ecpd_log"; }
 # fill MOUNT COUNT: a process there locks so many names, or until an error, and keeps them.
 fill() {
     mkfifo "$dir/go.$1"
+    rm -f "$dir/filled.$1"
     python3 "$scenario_dir/locks_mount.py" fill "$mnt/$1" "$2" "$dir/go.$1" >"$dir/filled.$1" &
     filler[$1]=$!
     pids+=($!)
