@@ -21,6 +21,7 @@
 #include "net/url.h"
 
 #define END_TIME (30 * LOOP_SEC) /* to send what is pending after an unmount */
+#define GIVE_UP_TIME (100 * LOOP_MS)
 
 struct mount {
     struct options o;
@@ -37,6 +38,7 @@ struct mount {
     char *why; /* the server is away, as the log says already; or NULL */
     bool mounted, ending;
     struct loop_event *deadline;
+    bool gave_up; /* at the end: the server is away */
 };
 
 /* Tells the parent (background) or the user (foreground) how the start went; empty text: well. */
@@ -64,22 +66,42 @@ static void fail(struct mount *m, char *text)
 
 /* ---- the end ---- */
 
+static void stop(void *cookie)
+{
+    struct mount *m = cookie;
+
+    m->deadline = NULL;
+    event_loop_stop(m->fs.loop);
+}
+
 static void all_sent(void *cookie)
 {
     struct mount *m = cookie;
-    event_loop_stop(m->fs.loop);
+    if (!m->gave_up)
+        event_loop_stop(m->fs.loop);
+}
+
+/* Nothing is waited for any more. What is under way hears of it, and then it is over. */
+static void give_up(struct mount *m)
+{
+    m->status = 1;
+    if (m->gave_up)
+        return;
+    m->gave_up = true;
+    loop_cancel(m->fs.loop, m->deadline);
+    m->deadline = loop_timer(m->fs.loop, GIVE_UP_TIME, stop, m);
+    client_give_up(m->client, ECP_EDISCONNECTED);
 }
 
 static void too_late(void *cookie)
 {
     struct mount *m = cookie;
 
+    m->deadline = NULL;
     size_t lost = content_log_unsent(&m->fs, "the server is away, and the mount ends");
 
-    m->deadline = NULL;
     log_error("%zu values written could not be sent to %s in time and are lost", lost, m->url.text);
-    m->status = 1;
-    event_loop_stop(m->fs.loop);
+    give_up(m);
 }
 
 static void unmounted(void *cookie)
@@ -111,7 +133,11 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
     (void)what;
     if (sig == SIGHUP)
         return;
-    if (m->ending || !m->mounted) {
+    if (m->ending) {
+        give_up(m);
+        return;
+    }
+    if (!m->mounted) {
         m->status = 1;
         event_loop_stop(m->fs.loop);
         return;

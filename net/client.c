@@ -329,6 +329,13 @@ void client_set_reconnect(struct client *c, bool reconnect)
     c->config.reconnect = reconnect;
 }
 
+void client_give_up(struct client *c, int error)
+{
+    c->config.reconnect = false;
+    if (c->state != CLIENT_LOST)
+        disconnect(c, error, NULL);
+}
+
 void client_free(struct client *c)
 {
     if (!c)

@@ -555,7 +555,7 @@ Test(lock_client, random_owners_exclude_each_other_and_all_get_on)
     cr_assert_gt(grants, 2000u, "%u", grants);
     cr_assert_gt(refusals, 100u, "%u", refusals);
     for (int i = 0; i < SEATS; i++) {
-        cr_assert_gt(lock_client_stats(seats[i].client)->local, 50u);
-        cr_assert_gt(lock_client_stats(seats[i].client)->passed, 50u);
+        cr_assert_gt(lock_client_stats(seats[i].client)->local, 20u);
+        cr_assert_gt(lock_client_stats(seats[i].client)->passed, 20u);
     }
 }
