@@ -9,14 +9,14 @@ COLORS = ["#0060ad", "#dd181f", "#009e73", "#e69f00", "#9400d3", "#56b4e9", "#88
 
 
 def quoted(text):
-    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"').replace("_", " ") + '"'
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def draw(path, width, height, commands):
     """False when there is no gnuplot."""
     if not shutil.which("gnuplot"):
         return False
-    script = [f"set terminal svg size {width},{height} font 'sans,12' background 'white'", f"set output '{path}'",
+    script = [f"set terminal svg size {width},{height} noenhanced font 'sans,12' background 'white'", f"set output '{path}'",
               "set grid lc rgb '#dddddd'", "set border 3", *commands]
     subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
     return True
@@ -65,13 +65,13 @@ def bars(path, table, title, subtitle):
 def lines(path, table, title, panels, zero=None):
     """Panels side by side: (label of y, log y?, [(what, side, label)]); x is the table's axis. What is the same
     operation has the same colour, peers are dashed. zero: where 0 is shown, on an axis without a place for it."""
-    commands = [f"set multiplot layout 1,{len(panels)} title {quoted(title)} font ',14'", "set logscale x",
+    commands = [f"set multiplot layout 1,{len(panels)} title {quoted(title)} font ',14'", "set logscale x", "set autoscale xfix",
                 f"set xlabel {quoted(table.axis)} offset 0,0.5", "set key outside below center reverse Left maxcols 2", "set format x '%.0s%c'"]
     if zero:
         marks = sorted({x for _, x in table.samples})
         commands.append("set xtics (" + ", ".join(f"'{x:g}' {x or zero:g}" for x in marks) + ")")
     for panel, (label, log, curves) in enumerate(panels):
-        plots = []
+        plots, highest = [], 0
         kinds = list(dict.fromkeys(what for what, _, _ in curves))
         for number, (what, side, name) in enumerate(curves):
             dash = "" if side == OURS else "dt (6,3) "
@@ -79,13 +79,14 @@ def lines(path, table, title, panels, zero=None):
             points = [(x or zero, y) for x, y in points if y is not None]
             if not points:
                 continue
+            highest = max(highest, *(y for _, y in points))
             commands.append(f"$c{panel}x{number} << EOD")
             commands += [f"{x:g} {y:g}" for x, y in points]
             commands.append("EOD")
             plots.append(f"$c{panel}x{number} using 1:2 with linespoints lw 2 pt 7 ps 0.5 {dash}"
                          f"lc rgb '{COLORS[kinds.index(what) % len(COLORS)]}' title {quoted(name)}")
         commands += ["set logscale y" if log else "unset logscale y", "set yrange [0:*]" if not log else "set yrange [*:*]",
-                     "set format y '%.0s%c'", f"set ylabel {quoted(label)}"]
+                     "set format y '%g'" if highest < 1000 and not log else "set format y '%.0s%c'", f"set ylabel {quoted(label)}"]
         if plots:
             commands.append("plot " + ", ".join(plots))
     return draw(path, 480 * len(panels), 520, commands + ["unset multiplot"])
