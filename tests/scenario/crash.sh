@@ -69,11 +69,13 @@ start_mount() {
 }
 
 # Each of them ends on its own only when it has found something.
+client_lives() {
+    gone "${client[$1]}" && fail "client ${name[$1]}: $(cat "$dir/client.${name[$1]}.log")"
+}
 all_live() {
     local i
-    for i in 1 2; do
-        gone "${client[i]}" && fail "client ${name[i]}: $(cat "$dir/client.${name[i]}.log")"
-    done
+    client_lives 1
+    client_lives 2
     for i in a b; do
         gone "${files[$i]}" && fail "files of mount $i: $(cat "$dir/files.$i.log")"
         gone "${mount_of[$i]}" && fail "mount $i has ended"
@@ -113,8 +115,10 @@ kill_client() {
     clients_killed=$((clients_killed + 1))
     [ $((RANDOM % 2)) = 0 ] || kill_ecpd_now
     rounds=$("$programs/crash_client" rounds "$notes")
-    wait_until $((2 * window)) more_rounds $((rounds + 3)) ||
+    wait_until $((2 * window)) more_rounds $((rounds + 3)) || {
+        client_lives $((3 - number))
         fail "the others do not go on after ${name[number]} was killed"
+    }
     start_client "${number}_$clients_killed"
 }
 
