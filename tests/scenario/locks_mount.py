@@ -198,6 +198,41 @@ def losing(path, ready, go):
     say(os.pread(fd, 10, 0).decode())
 
 
+def hold_ranges(path, ready, go):
+    """Holds two ranges of a file until told."""
+    fd = os.open(path, os.O_RDWR)
+    lock_range(fd, fcntl.F_WRLCK, 0, 10)
+    lock_range(fd, fcntl.F_RDLCK, 20, 10)
+    open(ready, "w").close()
+    is_there(go, 120)
+
+
+def free_ranges(path, one, two):
+    """At two places the weakest lock that is refused."""
+    fd = os.open(path, os.O_RDWR)
+    for at in (int(one), int(two)):
+        for kind, name in ((fcntl.F_RDLCK, "read"), (fcntl.F_WRLCK, "write")):
+            if lock_range(fd, kind, at, 1):
+                say(name)
+                break
+            lock_range(fd, fcntl.F_UNLCK, at, 1)
+
+
+def hold_two(one, two, ready, go):
+    """Holds two locks, and says at the end what each file answers."""
+    files = [os.open(path, os.O_RDONLY) for path in (one, two)]
+    for fd in files:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    open(ready, "w").close()
+    is_there(go)
+    for fd in files:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            say("done")
+        except OSError as e:
+            say(errno.errorcode[e.errno])
+
+
 def fill(mount, count, go):
     """Locks names of its own, until there is no room; and keeps them until told, or ("one") none."""
     files, said = [], "locked"

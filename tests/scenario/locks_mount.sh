@@ -204,7 +204,7 @@ assert_fails "within the window" flock -n "$a/F/f" true
 assert_ok "after the window" flock -w 20 "$a/F/f" true
 kill $holder
 
-# A server that starts again: who held locks has lost them, who waits still does.
+# A server that is away for longer than the window: who held locks has lost them, who waits still does.
 rm -f "$dir/ready" "$dir/lost"
 run losing "$a/F/f" "$dir/ready" "$dir/lost" >"$dir/out" &
 loser=$!
@@ -214,9 +214,9 @@ waiter=$!
 wait_until 20 waiting 1 || fail "no waiter"
 ecpd_port=$port
 stop_ecpd
-start_ecpd --recovery 2
 lost_again() { [ "$(stat_of "$a" locks_lost)" = 2 ]; }
 wait_until 20 lost_again || fail "the loss is not told"
+start_ecpd --recovery 2
 touch "$dir/lost"
 wait $waiter
 assert_eq 0 $? "who waited got the lock"
