@@ -43,7 +43,7 @@ struct locks {
     char host[65];
 };
 
-/* ---- lock.c ---- */
+/* ---- lock_session.c ---- */
 struct locks *locks_new(struct fs *fs, struct client *net);
 /* After the client: nothing comes from it any more. */
 void locks_free(struct locks *locks);
@@ -63,6 +63,8 @@ struct lock_hold *lock_hold_get(struct locks *locks, struct inode *in, uint64_t 
 void lock_hold_set(struct locks *locks, struct lock_hold *hold, int mode);
 /* Of all that the owner has of the inode. False: there was none. */
 bool lock_hold_set_all(struct locks *locks, struct inode *in, uint64_t owner, int mode);
+/* Whether the owner has a lock on any inode. */
+bool lock_hold_any(struct locks *locks, uint64_t owner);
 void lock_hold_free(struct locks *locks, struct lock_hold *hold);
 /* For lock_upstream. */
 void locks_lost(void *cookie, uint64_t owner, bool all, struct slice name);

@@ -81,6 +81,32 @@ bool lock_hold_set_all(struct locks *l, struct inode *in, uint64_t owner, int mo
     return any;
 }
 
+/* The first of the owner's, or NULL. */
+static struct lock_hold *first_of(struct locks *l, uint64_t owner)
+{
+    struct inode none = {0};
+    struct lock_hold key = {.in = &none, .owner = owner};
+    struct lock_hold *hold = RB_NFIND(lock_holds, &l->holds, &key);
+
+    return hold && hold->owner == owner ? hold : NULL;
+}
+
+static struct lock_hold *next_of(struct lock_hold *hold)
+{
+    struct lock_hold *next = RB_NEXT(lock_holds, NULL, hold);
+
+    return next && next->owner == hold->owner ? next : NULL;
+}
+
+bool lock_hold_any(struct locks *l, uint64_t owner)
+{
+    struct lock_hold *hold = first_of(l, owner);
+
+    while (hold && hold->mode == LOCK_NONE)
+        hold = next_of(hold);
+    return hold;
+}
+
 void lock_hold_free(struct locks *l, struct lock_hold *hold)
 {
     lock_hold_set(l, hold, LOCK_NONE);
@@ -175,12 +201,10 @@ static void hold_lost(struct locks *l, struct lock_hold *hold)
 void locks_lost(void *cookie, uint64_t owner, bool all, struct slice name)
 {
     struct locks *l = cookie;
-    struct inode none = {0};
-    struct lock_hold key = {.in = &none, .owner = owner};
-    struct lock_hold *hold = RB_NFIND(lock_holds, &l->holds, &key);
+    struct lock_hold *hold = first_of(l, owner);
     uint64_t before = l->lost;
 
-    for (; hold && hold->owner == owner; hold = RB_NEXT(lock_holds, &l->holds, hold))
+    for (; hold; hold = next_of(hold))
         if (hold->mode != LOCK_NONE && (all || slice_equal(key_slice(&hold->name), name)))
             hold_lost(l, hold);
     if (l->lost > before)

@@ -88,6 +88,17 @@ def ranges(one, two):
     say(in_child(lock_range, b, shared, 0, 1))
 
 
+def after_ranges(path):
+    """An owner that has had ranges of a file, and then locks it as a whole, twice."""
+    fd = os.open(path, os.O_RDWR)
+    say(lock_range(fd, fcntl.F_WRLCK, 3, 5))
+    os.close(fd)
+    fd = os.open(path, os.O_RDWR)
+    for _ in range(2):
+        say(lock_range(fd, fcntl.F_WRLCK, 0, 0))
+        say(lock_range(fd, fcntl.F_UNLCK, 0, 0))
+
+
 def opposite(first, second, mine, other):
     """Locks two files in this order, by fcntl; the second when the other process has its first."""
     fds = [os.open(first, os.O_RDWR), os.open(second, os.O_RDWR)]

@@ -75,6 +75,11 @@ for pair in "$a $a" "$a $b" "$b $a"; do
 done
 assert_eq "False False True" "$(run inherited "$a/F/f" "$b/F/f" | xargs)" "inherited locks"
 
+# Who has had ranges is forgotten with the file's last owner: the mount keeps its locks again.
+local=$(stat_of "$b" locks_local)
+assert_eq "0 0 0 0 0" "$(run after_ranges "$b/F/f" | xargs)" "locks after ranges"
+assert_eq $((local + 1)) "$(stat_of "$b" locks_local)" "locks had without the server after ranges"
+
 # A directory's .lock is for the whole subtree; fcntl and flock meet.
 flock -x "$a/F/.lock" flock -n "$b/F/f" true
 assert_eq 1 $? "a file below a locked directory"
