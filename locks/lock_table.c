@@ -287,12 +287,21 @@ int lock_ask(struct lock_session *session, const struct lock_who *who,
     return error;
 }
 
+/* It ends without an event. Returns its cookie. */
+static void *request_drop(struct lock_request *r)
+{
+    void *cookie = r->cookie;
+
+    lock_dequeue(r->owner->session->table, r);
+    request_free(r);
+    return cookie;
+}
+
 void lock_cancel(struct lock_request *r)
 {
     struct lock_table *t = r->owner->session->table;
 
-    lock_dequeue(t, r);
-    request_free(r);
+    request_drop(r);
     settle(t);
 }
 
@@ -470,20 +479,38 @@ void lock_recall_kept(struct lock_session *session)
         }
 }
 
-/* The request of `to` that waits for just this name, whole; or NULL. */
-static struct lock_request *request_for(struct lock_owner *to, const struct lock_entry *e)
+/* The request of `to` that waits for just this name, in that mode or a weaker one; or NULL. */
+static struct lock_request *request_for(struct lock_owner *to, struct slice name,
+                                        enum lock_mode mode)
 {
+    struct lock_name *n = lock_name_find(to->session->table, name);
     struct lock_request *r;
 
     LIST_FOREACH (r, &to->requests, of_owner)
-        if (r->count == 1 && r->items[0].name == e->name && !r->items[0].counted &&
-            r->items[0].mode <= e->at_mode)
+        if (r->count == 1 && r->items[0].name == n && !r->items[0].counted &&
+            r->items[0].mode <= mode)
             return r;
     return NULL;
 }
 
-bool lock_pass(struct lock_session *session, uint64_t from_id, const struct lock_who *who,
-               struct slice name, bool delegable, void **ended)
+static enum lock_pass_end pass_in_vain(struct lock_session *session, uint64_t to_id,
+                                       struct slice name, void **ended)
+{
+    struct lock_owner *to = lock_owner_find(session, to_id);
+    struct lock_request *r = to ? request_for(to, name, LOCK_EXCLUSIVE) : NULL;
+
+    if (lock_is_exclusive(session, to_id, name))
+        return LOCK_PASS_IGNORED;
+    if (r)
+        *ended = request_drop(r);
+    lock_release_name(session, to_id, name);
+    settle(session->table);
+    return LOCK_PASS_IN_VAIN;
+}
+
+enum lock_pass_end lock_pass(struct lock_session *session, uint64_t from_id,
+                             const struct lock_who *who, struct slice name, bool delegable,
+                             void **ended)
 {
     struct lock_table *t = session->table;
     struct lock_owner *from = lock_owner_find(session, from_id), *to;
@@ -493,19 +520,19 @@ bool lock_pass(struct lock_session *session, uint64_t from_id, const struct lock
     uint64_t now;
 
     *ended = NULL;
-    if (!e || e->at_mode == LOCK_NONE || e->count[0] || e->count[1] || from_id == who->owner)
-        return false;
+    if (from_id == who->owner || (e && (e->count[0] || e->count[1])))
+        return LOCK_PASS_IGNORED;
+    if (!e || e->at_mode == LOCK_NONE)
+        return pass_in_vain(session, who->owner, name, ended);
     to = lock_owner_get(session, who);
     from->pins++;
     to->pins++;
     item = (struct lock_wait){.name = e->name, .mode = (uint8_t)e->at_mode, .end = LOCK_RANGE_END};
     now = e->since;
     e->name->refs++;
-    if ((r = request_for(to, e))) {
-        *ended = r->cookie;
+    if ((r = request_for(to, name, (enum lock_mode)e->at_mode))) {
         now = r->now;
-        lock_dequeue(t, r);
-        request_free(r);
+        *ended = request_drop(r);
     }
     lock_entry_add(to, &item, delegable, now);
     lock_entry_clear(e);
@@ -516,7 +543,7 @@ bool lock_pass(struct lock_session *session, uint64_t from_id, const struct lock
     to->pins--;
     lock_owner_check(to);
     settle(t);
-    return true;
+    return LOCK_PASSED;
 }
 
 bool lock_next_event(struct lock_table *t, struct lock_event *event)

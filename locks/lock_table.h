@@ -75,15 +75,16 @@ void *lock_session_cookie(const struct lock_session *session);
 size_t lock_session_count(const struct lock_session *session);
 
 /*
- * Who asks. Group, process and text are kept from an owner's first request until it has neither lock
- * nor request. Owners of one process (of a session; 0: none) do conflict. But when one of them waits,
- * none of them will let go: a listing tells of circles that are closed so. Nothing is refused for it.
+ * Who asks. Group, process and text are kept from an owner's first request until it has neither
+ * lock nor request. Owners of one process (of a session; 0: none) do conflict. But when one of them
+ * waits, none of them will let go: a listing tells of circles that are closed so. Nothing is
+ * refused for it.
  */
 struct lock_who {
     uint64_t owner;
     const uint8_t *group; /* LOCK_GROUP_LEN bytes, or NULL */
     uint64_t process;
-    struct slice text;    /* at most LOCK_TEXT_MAX bytes are kept */
+    struct slice text; /* at most LOCK_TEXT_MAX bytes are kept */
 };
 
 enum lock_ask_flags {
@@ -125,11 +126,15 @@ void lock_kept_all(struct lock_session *session);
 void lock_recall_kept(struct lock_session *session);
 /*
  * What `from` holds of a name is now held by `to`, of the same session. When `to` waits for just
- * that name, its request has ended; *ended is its cookie then, else NULL. False: `from` does not
- * hold it, or another than `to` would wait for what it has already.
+ * that name, its request has ended; *ended is its cookie then, else NULL.
+ * In vain, when `from` has lost it before its client knew: then `to`, which takes itself for the
+ * holder, has lost it and is to be told. Its request has ended, too, and what it had of the name
+ * is released. Unless it has been granted the lock by that request meanwhile: that is ignored, as
+ * is what no client should send.
  */
-bool lock_pass(struct lock_session *session, uint64_t from, const struct lock_who *to,
-               struct slice name, bool delegable, void **ended);
+enum lock_pass_end { LOCK_PASSED, LOCK_PASS_IGNORED, LOCK_PASS_IN_VAIN };
+enum lock_pass_end lock_pass(struct lock_session *session, uint64_t from, const struct lock_who *to,
+                             struct slice name, bool delegable, void **ended);
 
 /* What operations led to; to be asked for after each until there is none. */
 enum lock_event_kind {

@@ -192,12 +192,18 @@ static int pass_serve(struct lock_seat *seat, struct slice payload)
     if (msg_get_lock_pass(payload, &m))
         return ECP_EPROTO;
     struct lock_who to = who_of(&m.to);
+    bool vain = lock_pass(seat->holder, m.from, &to, m.name, m.flags & MSG_LOCK_DELEGABLE,
+                          &ended) == LOCK_PASS_IN_VAIN;
 
-    lock_pass(seat->holder, m.from, &to, m.name, m.flags & MSG_LOCK_DELEGABLE, &ended);
     if ((p = ended)) {
-        lock_send_locked(seat, p->id);
+        if (vain)
+            session_refuse(seat->session, p->id, ECP_ECANCELED, 0, "");
+        else
+            lock_send_locked(seat, p->id);
         lock_pending_free(seat, p);
     }
+    if (vain)
+        lock_send_name(seat->session, MSG_LOCK_LOST, m.to.owner, m.name);
     return 0;
 }
 

@@ -14,7 +14,7 @@
 #define NAMES    4
 #define MESSAGES 4096
 
-enum what { LOCK, CANCEL, UNLOCK, UNLOCK_ALL, KEPT, PASS, LOCKED, FAILED, UNLOCKED, RECALL };
+enum what { LOCK, CANCEL, UNLOCK, UNLOCK_ALL, KEPT, PASS, LOCKED, FAILED, UNLOCKED, RECALL, LOST };
 
 struct message {
     enum what what;
@@ -65,6 +65,7 @@ static uint64_t last_stamp;
 static struct upcall *upcalls[1 << 16];
 static size_t upcall_count;
 static unsigned grants, refusals, messages_up;
+static bool forced; /* an administrator has taken a lock, and not all know yet */
 
 static struct message *push(struct queue *q, enum what what)
 {
@@ -158,15 +159,20 @@ static void answer(struct upcall *u, enum what what, int error)
     u->answered = true;
 }
 
+static void say(struct seat *s, enum what what, uint64_t owner, struct slice name)
+{
+    struct message *m = push(&s->down, what);
+    m->owner = owner;
+    key_copy(&m->name, name);
+}
+
 static void serve_events(void)
 {
     struct lock_event e;
     while (lock_next_event(table, &e)) {
         struct seat *s = lock_session_cookie(e.session);
         if (e.kind == LOCK_EVENT_RECALL) {
-            struct message *m = push(&s->down, RECALL);
-            m->owner = e.owner;
-            m->name = e.name;
+            say(s, RECALL, e.owner, key_slice(&e.name));
         } else {
             answer(e.cookie, e.kind == LOCK_EVENT_GRANTED ? LOCKED : FAILED,
                    e.kind == LOCK_EVENT_BUSY ? ECP_EBUSY : ECP_EDEADLOCK);
@@ -183,11 +189,23 @@ static void serve_lock(struct seat *s, struct message *m)
         answer(m->call, error ? FAILED : LOCKED, error);
 }
 
+/* What an administrator has taken since the client passed it on, the next owner has not got. */
+static void serve_pass(struct seat *s, struct message *m)
+{
+    struct lock_who to = {.owner = m->to};
+    void *ended = NULL;
+    enum lock_pass_end end =
+        lock_pass(s->session, m->owner, &to, key_slice(&m->name), m->flags, &ended);
+    cr_assert(end == LOCK_PASSED || forced, "the server does not know the lock that is passed on");
+    if (ended)
+        answer(ended, end == LOCK_PASSED ? LOCKED : FAILED, ECP_ECANCELED);
+    if (end == LOCK_PASS_IN_VAIN)
+        say(s, LOST, m->to, key_slice(&m->name));
+}
+
 static void serve(struct seat *s)
 {
     struct message *m = &s->up.m[s->up.head++ % MESSAGES];
-    struct lock_who to = {.owner = m->to};
-    void *ended = NULL;
     switch (m->what) {
     case LOCK:
         serve_lock(s, m);
@@ -211,10 +229,7 @@ static void serve(struct seat *s)
         lock_kept(s->session, m->owner, key_slice(&m->name));
         break;
     default:
-        cr_assert(lock_pass(s->session, m->owner, &to, key_slice(&m->name), m->flags, &ended),
-                  "the server does not know the lock that is passed on");
-        if (ended)
-            answer(ended, LOCKED, 0);
+        serve_pass(s, m);
     }
     serve_events();
 }
@@ -222,8 +237,8 @@ static void serve(struct seat *s)
 static void hear(struct seat *s)
 {
     struct message *m = &s->down.m[s->down.head++ % MESSAGES];
-    if (m->what == RECALL) {
-        lock_client_said(s->client, false, m->owner, key_slice(&m->name));
+    if (m->what == RECALL || m->what == LOST) {
+        lock_client_said(s->client, m->what == LOST, m->owner, key_slice(&m->name));
     } else {
         if (m->what == LOCKED)
             m->call->done(m->call->cookie, 0, last_stamp += 1000);
@@ -237,9 +252,11 @@ static void hear(struct seat *s)
 
 /* ---- Owners ---- */
 
-/* No two hold what conflicts, wherever they are. */
+/* No two hold what conflicts, wherever they are; but who is being told of a loss. */
 static void check_exclusion(void)
 {
+    if (forced)
+        return;
     for (int i = 0; i < SEATS * OWNERS; i++)
         for (int j = 0; j < i; j++) {
             struct owner *a = &seats[i / OWNERS].owners[i % OWNERS];
@@ -304,6 +321,18 @@ static void quiet(void)
         for (int i = 0; i < SEATS; i++)
             more |= (int)one_step(&seats[i], 0) | (int)one_step(&seats[i], 1);
     }
+}
+
+/* An administrator takes it; all that follows from that. */
+static void force(struct seat *s, uint64_t owner, int name)
+{
+    forced = true;
+    say(s, LOST, owner, key_slice(&names[name]));
+    lock_release_name(s->session, owner, key_slice(&names[name]));
+    serve_events();
+    quiet();
+    forced = false;
+    check_exclusion();
 }
 
 static void setup(void)
@@ -478,6 +507,88 @@ Test(lock_client, lock_does_not_pass_from_who_has_another_that_rests_on_it)
     unlock(a, true);
     quiet();
     cr_assert_eq(b->mode, 1);
+}
+
+/* The first owner's lock goes on to those that wait here, and the server has heard of none of it
+ * when an administrator takes the lock. Returns who has it then. */
+static struct owner *take_while_it_passes(int passes)
+{
+    struct owner *owners = seats[0].owners;
+    for (int i = 1; i <= passes; i++)
+        lock(&owners[i], 1, 1, true);
+    quiet();
+    for (int i = 0; i < passes; i++) {
+        unlock(&owners[i], false);
+        test_loop_run(loop);
+    }
+    cr_assert_eq(owners[passes].mode, 1);
+    force(&seats[0], 0, 1);
+    return &owners[passes];
+}
+
+/* Nothing stays locked for nobody, and no request is left. */
+static void all_can_be_locked_again(void)
+{
+    struct owner *any = &seats[1].owners[1];
+    for (int i = 0; i < SEATS * OWNERS; i++) {
+        struct owner *o = &seats[i / OWNERS].owners[i % OWNERS];
+        if (o->mode >= 0)
+            unlock(o, true);
+        quiet();
+    }
+    lock(any, 1, 1, false);
+    quiet();
+    cr_assert_eq(any->mode, 1);
+    cr_assert_eq(lock_table_stats(table)->locks, 1u);
+    cr_assert_eq(lock_table_stats(table)->owners, 1u);
+}
+
+/* LOST is for an owner that has it no longer. Who has it by then loses it all the same. */
+Test(lock_client, lock_lost_while_it_passes)
+{
+    for (int passes = 1; passes < OWNERS; passes++) {
+        struct owner *remote = &seats[1].owners[0];
+        seats[0].losses = 0;
+        lock(&seats[0].owners[0], 1, 1, true);
+        quiet();
+        lock(remote, 1, 1, true);
+        quiet();
+        cr_assert_eq(take_while_it_passes(passes)->mode, -1, "two hold it");
+        cr_assert_eq(remote->mode, 1);
+        cr_assert_eq(seats[0].losses, 1u);
+        all_can_be_locked_again();
+        unlock(&seats[1].owners[1], true);
+        quiet();
+    }
+}
+
+Test(lock_client, lock_lost_while_it_passes_to_the_next_in_the_queue)
+{
+    lock(&seats[0].owners[0], 1, 1, true);
+    quiet();
+    cr_assert_eq(take_while_it_passes(1)->mode, 1);
+    cr_assert_eq(seats[0].losses, 0u);
+    all_can_be_locked_again();
+}
+
+Test(lock_client, idle_lock_lost_while_it_is_taken)
+{
+    struct owner *a = &seats[0].owners[0], *b = &seats[0].owners[1];
+    for (int mode = 0; mode < 2; mode++) {
+        seats[0].losses = 0;
+        lock(a, 1, mode, true);
+        quiet();
+        unlock(a, true);
+        lock(b, 1, mode, true);
+        test_loop_run(loop);
+        cr_assert_eq(b->mode, mode);
+        force(&seats[0], 0, 1);
+        cr_assert_eq(b->mode, -1);
+        cr_assert_eq(seats[0].losses, 1u);
+        all_can_be_locked_again();
+        unlock(&seats[1].owners[1], true);
+        quiet();
+    }
 }
 
 /* Two threads of a process: the server has granted the second LOCK before it unlocked. */

@@ -225,11 +225,12 @@ static void serve(struct seat *s)
         lock_cancel(c->other->request);
         answer(c->other, ECP_ECANCELED);
     } else if (c->kind == PASS) {
-        cr_assert(lock_pass(s->session, c->owner, &to, key_slice(&c->name), c->delegable, &ended) ||
-                      claims_left >= 0,
+        enum lock_pass_end end =
+            lock_pass(s->session, c->owner, &to, key_slice(&c->name), c->delegable, &ended);
+        cr_assert(end == LOCK_PASSED || claims_left >= 0,
                   "the server does not know the lock that is passed");
         if (ended)
-            answer(ended, 0);
+            answer(ended, end == LOCK_PASSED ? 0 : ECP_ECANCELED);
     }
     serve_events();
 }

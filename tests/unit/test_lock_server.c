@@ -183,3 +183,41 @@ Test(lock_server, full_session_is_refused_alone)
     until(&b.done);
     cr_assert_eq(b.error, ECP_EBUSY, "%s", error_name(b.error));
 }
+
+static void on_forced(void *cookie, int error, uint64_t count)
+{
+    cr_assert_eq(error, 0);
+    cr_assert_eq(count, (uint64_t)1);
+    happened(cookie);
+}
+
+/* An administrator takes the lock while its client passes it to another owner, which waits for it,
+ * and somebody else gets it. */
+Test(lock_server, lock_taken_while_it_is_passed_on)
+{
+    struct waiter a = {.owner = 1}, b = {.owner = 2}, other = {.owner = 3};
+    struct call_lock_who to = {.owner = 2};
+    bool forced = false;
+    start((struct server_limits){0}, NULL);
+    a.client = b.client = clients[0];
+    other.client = clients[1];
+    ask(&a, true);
+    until(&a.done);
+    ask(&other, true);
+    until_waiting(1);
+    ask(&b, true);
+    until_waiting(2);
+    call_lock_force(clients[2], key_slice(&name), false, on_forced, &forced);
+    until(&forced);
+    client_lock_pass(clients[0], 1, key_slice(&name), false, &to);
+    until(&b.done);
+    cr_assert_eq(b.error, ECP_ECANCELED);
+    until(&other.done);
+    cr_assert_eq(other.error, 0);
+    while (losses.count < 2) {
+        losses.any = false;
+        until(&losses.any);
+    }
+    cr_assert_eq(losses.owner, 2u, "first who had it, then who was to get it");
+    until_waiting(0);
+}

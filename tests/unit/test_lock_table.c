@@ -179,12 +179,32 @@ Test(lock_table, passed_lock_ends_the_request_for_it)
     ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
     ask(b, 3, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL);
     ask(a, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, &waiter, NULL);
-    cr_assert(lock_pass(a, 1, &to, key_slice(&x), false, &ended));
+    cr_assert_eq(lock_pass(a, 1, &to, key_slice(&x), false, &ended), LOCK_PASSED);
     cr_assert_eq(ended, &waiter);
     expect_nothing();
-    cr_assert(!lock_pass(a, 1, &to, key_slice(&x), false, &ended));
+    cr_assert_eq(lock_pass(a, 1, &to, key_slice(&x), false, &ended), LOCK_PASS_IGNORED);
     drop(a, 2, "X", 1);
     expect(LOCK_EVENT_GRANTED, b, 3);
+}
+
+/* An administrator took it before: nobody else of the session has it, or waits for it in vain. */
+Test(lock_table, pass_of_a_lost_lock_is_in_vain)
+{
+    struct key x = key_of("X", 1);
+    struct lock_who to = {.owner = 2};
+    int waiter;
+    void *ended;
+    ask(a, 1, "X", 1, LOCK_EXCLUSIVE, 0, NULL, NULL);
+    ask(b, 3, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, NULL, NULL);
+    ask(a, 2, "X", 1, LOCK_EXCLUSIVE, LOCK_WAIT, &waiter, NULL);
+    lock_release_name(a, 1, key_slice(&x));
+    expect(LOCK_EVENT_GRANTED, b, 3);
+    cr_assert_eq(lock_pass(a, 1, &to, key_slice(&x), false, &ended), LOCK_PASS_IN_VAIN);
+    cr_assert_eq(ended, &waiter);
+    drop(b, 3, "X", 1);
+    expect_nothing();
+    cr_assert_eq(lock_table_stats(table)->locks, 0u);
+    cr_assert_eq(lock_table_stats(table)->owners, 0u);
 }
 
 /* What keeps it back is below the name; a range that the same owner has at the name is not. */

@@ -37,9 +37,22 @@ void happened(bool *flag)
     event_loop_stop(loop);
 }
 
+struct losses losses;
+
+static void on_lock_said(void *cookie, bool lost, uint64_t owner, struct slice of)
+{
+    if (!lost)
+        return;
+    cr_assert(slice_equal(of, key_slice(&name)));
+    losses.count++;
+    losses.owner = owner;
+    happened(&losses.any);
+}
+
 static struct client *connect_to(const char *to)
 {
-    struct client_config config = {.address = to, .namespace = "USER", .program = "test"};
+    struct client_config config = {
+        .address = to, .namespace = "USER", .program = "test", .lock = on_lock_said};
     return client_new(loop, network, &config);
 }
 

@@ -19,6 +19,14 @@ extern struct server *server;
 extern struct client *clients[CLIENTS]; /* even ones over a unix socket, odd ones over TCP */
 extern struct key name;                 /* that is locked */
 
+/* What clients were told is lost. */
+struct losses {
+    unsigned count;
+    uint64_t owner; /* the last one */
+    bool any;
+};
+extern struct losses losses;
+
 void setup(void);
 void teardown(void);
 /* options NULL: unjournaled. */
