@@ -49,10 +49,17 @@ static uint64_t next_backoff(struct client *c)
     return c->backoff - (c->backoff > BACKOFF_MIN ? loop_random(c->loop) % spread : 0);
 }
 
-/* ns after which the lease is renewed by a keepalive, unless other requests do. */
+/*
+ * ns after which the lease is renewed by a keepalive, unless other requests do. The recovery window
+ * counts from the newest answer, too: when it is the shorter one, a session that was idle must still
+ * have most of it left when its connection breaks.
+ */
 static uint64_t keepalive_time(const struct client *c)
 {
-    return c->term / 3 > KEEPALIVE_MIN ? c->term / 3 : KEEPALIVE_MIN;
+    uint64_t time = c->term;
+    if (c->recovery && c->recovery < time)
+        time = c->recovery;
+    return time / 3 > KEEPALIVE_MIN ? time / 3 : KEEPALIVE_MIN;
 }
 
 static void arm_keepalive(struct client *c)

@@ -24,7 +24,7 @@ static struct conn *peer;
 static struct client *client;
 static struct client_config config;
 static struct got *frames, **frames_end = &frames;
-static uint32_t term_ms = 10000;
+static uint32_t term_ms = 10000, recovery_ms = 60000;
 static uint64_t session = 100, serial; /* serial: of the invalidation that came last */
 static uint64_t lease_end_when_lost;
 static int lost_error, trouble;
@@ -53,7 +53,7 @@ static void send_bytes(uint16_t type, uint64_t id, struct slice payload)
 static void send_welcome(uint64_t id)
 {
     struct buf b = {0};
-    struct msg_welcome w = {.version = 1, .lease_ms = term_ms, .recovery_ms = 60000};
+    struct msg_welcome w = {.version = 1, .lease_ms = term_ms, .recovery_ms = recovery_ms};
 
     w.session = keep_session ? session : ++session;
     w.secret = session * 7;
@@ -393,6 +393,27 @@ Test(net_lease, resume)
         expect_story(keep_session ? "" : "L");
         cr_assert_gt(client_lease_end(client), loop_now(loop));
         buf_clear(&story);
+    }
+}
+
+/* The window is far shorter than the lease, and the client has asked for nothing when it begins. */
+Test(net_lease, resumed_after_idleness)
+{
+    struct slice payload;
+    struct msg_hello hello;
+    term_ms = 300000;
+    recovery_ms = 60000;
+    answer_pings = keep_session = true;
+    start();
+    for (int i = 0; i < 10; i++) {
+        pass(95 * LOOP_SEC + i * LOOP_SEC);
+        drop_peer();
+        uint64_t id = expect(MSG_HELLO, &payload);
+        cr_assert_eq(msg_get_hello(payload, &hello), 0);
+        cr_assert_eq(hello.resume_session, session);
+        free((void *)payload.data);
+        send_welcome(id);
+        UNTIL(client_state(client) == CLIENT_NORMAL);
     }
 }
 
