@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "net/event_internal.h"
 
+#define STEPS_PER_TURN 8 /* of calls, each made by those of the one before */
+
 struct event_loop {
     struct loop base;
     struct event_base *events;
@@ -112,18 +114,27 @@ static void timer_fired(evutil_socket_t fd, short what, void *cookie)
     event_run(event);
 }
 
-/* Each call registered by now runs; those they register wait for the next turn. */
-static void soon_fired(evutil_socket_t fd, short what, void *cookie)
+/* Each call registered by now runs. */
+static void soon_run(struct event_loop *loop)
 {
-    struct event_loop *loop = cookie;
     uint64_t last = loop->soon_count;
     struct loop_event *event;
 
-    loop->in_soon = true;
     while (!loop->stopped && (event = TAILQ_FIRST(&loop->soon)) && event->number <= last) {
         TAILQ_REMOVE(&loop->soon, event, link);
         event_run(event);
     }
+}
+
+/* Calls, those they register, and so on: a step of an answer need not wait until all sockets were
+ * looked at. But they are not kept waiting either by calls that go on and on. */
+static void soon_fired(evutil_socket_t fd, short what, void *cookie)
+{
+    struct event_loop *loop = cookie;
+
+    loop->in_soon = true;
+    for (int i = 0; i < STEPS_PER_TURN && !loop->stopped && !TAILQ_EMPTY(&loop->soon); i++)
+        soon_run(loop);
     loop->in_soon = false;
     /* A timeout of zero, because event_active would run before any socket is looked at. */
     if (!TAILQ_EMPTY(&loop->soon))
