@@ -117,8 +117,6 @@ static const char *cure(int error)
         return "is ecpd running?";
     case ECP_ENAMESPACE:
         return "the server's ecpd.conf lists its namespaces";
-    case ECP_EVERSION:
-        return "ecp and ecpd are too far apart in version";
     case ECP_ENOSPC:
         return "free disk space or raise the database's limit in ecpd.conf";
     case ECP_EDISCONNECTED:

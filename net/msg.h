@@ -9,8 +9,11 @@
 #include "base/model.h"
 
 #define PROTOCOL_MAGIC 0x46504345u /* "ECPF", little-endian */
-#define PROTOCOL_MIN   1           /* versions this build speaks */
-#define PROTOCOL_MAX   1
+/* Versions this build speaks; tests build programs of others. */
+#ifndef PROTOCOL_MAX
+#define PROTOCOL_MIN 1
+#define PROTOCOL_MAX 1
+#endif
 
 enum message_type {
     /* Session */

@@ -55,6 +55,16 @@ static uint16_t choose_version(const struct msg_hello *m)
     return version < m->version_min || version < PROTOCOL_MIN ? 0 : version;
 }
 
+static void refuse_version(struct session *session, const struct msg_hello *m)
+{
+    const char *older = m->version_max < PROTOCOL_MIN ? "client" : "server";
+    char *text = xasprintf("protocol versions %u to %u offered, this server speaks %u to %u; "
+                           "upgrade the %s",
+                           m->version_min, m->version_max, PROTOCOL_MIN, PROTOCOL_MAX, older);
+
+    refuse(session, ECP_EVERSION, text);
+}
+
 static void begin(struct session *session, const struct msg_hello *m, uint16_t version)
 {
     session->term = server_limits(session->server)->lease_time;
@@ -108,9 +118,7 @@ void session_greet(struct session *session, const struct frame *frame)
     session->hello_id = frame->id;
     version = choose_version(&m);
     if (!version) {
-        refuse(session, ECP_EVERSION,
-               xasprintf("protocol versions %u to %u offered, this server speaks %u to %u",
-                         m.version_min, m.version_max, PROTOCOL_MIN, PROTOCOL_MAX));
+        refuse_version(session, &m);
         return;
     }
     session->namespace = server_namespace(session->server, m.namespace);
@@ -127,4 +135,3 @@ void session_greet(struct session *session, const struct frame *frame)
     else
         begin(session, &m, version);
 }
-

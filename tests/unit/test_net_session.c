@@ -22,7 +22,7 @@ struct peer {
     int code;          /* of the ERROR that came */
     uint64_t error_id;
     char text[200];
-    unsigned welcomes, applied, pongs, synced;
+    unsigned version, welcomes, applied, pongs, synced;
 };
 
 static char directory[] = "/tmp/test_net_session.XXXXXX", address[64];
@@ -36,6 +36,7 @@ static void peer_frame(void *cookie, const struct frame *f)
     struct peer *p = cookie;
     struct msg_error e;
     struct msg_applied m;
+    struct msg_welcome w;
     if (f->type == MSG_ERROR) {
         cr_assert_eq(msg_get_error(f->payload, &e), 0);
         p->code = e.code;
@@ -44,6 +45,9 @@ static void peer_frame(void *cookie, const struct frame *f)
     } else if (f->type == MSG_APPLIED) {
         cr_assert_eq(msg_get_applied(f->payload, &m), 0);
         cr_assert_eq(m.sequence, ++p->applied);
+    } else if (f->type == MSG_WELCOME) {
+        cr_assert_eq(msg_get_welcome(f->payload, &w), 0);
+        p->version = w.version;
     }
     p->welcomes += f->type == MSG_WELCOME;
     p->pongs += f->type == MSG_PONG;
@@ -200,23 +204,40 @@ Test(net_session, silent_after_welcome)
     cr_assert_eq(server_sessions(server), 0);
 }
 
-Test(net_session, no_version_in_common)
+/* Offered to a server that speaks 2 to 4: what it chooses. */
+Test(net_session, versions_in_common)
+{
+    static const uint16_t offered[][3] = {{1, 2, 2}, {1, 3, 3}, {1, 9, 4}, {2, 2, 2},
+                                          {2, 4, 4}, {3, 3, 3}, {4, 5, 4}, {4, 65535, 4}};
+
+    for (size_t i = 0; i < sizeof offered / sizeof *offered; i++) {
+        struct peer p = {0};
+        peer_hello(&p, offered[i][0], offered[i][1]);
+        until_count(&p.welcomes, 1);
+        cr_assert_eq(p.version, offered[i][2], "%u of %u to %u", p.version, offered[i][0],
+                     offered[i][1]);
+        conn_close(p.conn);
+    }
+}
+
+/* The refusal says what both speak, and who is to be upgraded. */
+static void no_version(uint16_t lowest, uint16_t highest, const char *text)
 {
     struct peer p = {0};
-    peer_hello(&p, PROTOCOL_MAX + 1, PROTOCOL_MAX + 3);
+    peer_hello(&p, lowest, highest);
     until(&p.ended);
     cr_assert_eq(p.code, ECP_EVERSION);
     cr_assert_eq(p.error_id, 1, "it answers the HELLO");
-    cr_assert(strstr(p.text, "speaks 1 to 1"), "%s", p.text);
+    cr_assert_str_eq(p.text, text);
     cr_assert_eq(p.welcomes, 0);
 }
 
-Test(net_session, a_wider_range)
+Test(net_session, no_version_in_common)
 {
-    struct peer p = {0};
-    peer_hello(&p, PROTOCOL_MIN, PROTOCOL_MAX + 3);
-    until_count(&p.welcomes, 1);
-    conn_close(p.conn);
+    no_version(1, 1,
+               "protocol versions 1 to 1 offered, this server speaks 2 to 4; upgrade the client");
+    no_version(5, 7,
+               "protocol versions 5 to 7 offered, this server speaks 2 to 4; upgrade the server");
 }
 
 Test(net_session, too_many)
