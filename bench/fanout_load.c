@@ -14,6 +14,9 @@
 #define USAGE                                                                                      \
     "fanout_load ADDRESS PID-OF-ECPD [--holders N] [--pages N] [--rounds N]: prints bytes and ns"
 
+/* When the server's memory is looked at. */
+enum mark { MARK_START, MARK_OPEN, MARK_WRITTEN, MARK_WARM, MARK_CACHED, MARK_COUNT };
+
 /* The last session is the writer's. */
 static struct {
     struct load load;
@@ -21,7 +24,9 @@ static struct {
     int pid;
     unsigned writing, ready, unleased, invalidated, round;
     unsigned *pages_read; /* by each holder */
-    uint64_t resident[4], started, last_invalidated;
+    bool warm;            /* each session has cached a page, the last one */
+    uint64_t started, last_invalidated;
+    uint64_t resident[MARK_COUNT];
     uint64_t *reached, *applied; /* ns, of each round */
 } run = {.holders = 1, .pages = 1, .rounds = 1};
 
@@ -30,12 +35,23 @@ static struct client *writer(void)
     return run.load.session[run.holders].client;
 }
 
-static struct key key_of(unsigned page, int child)
+static void mark(enum mark mark)
+{
+    run.resident[mark] = load_resident(run.pid);
+}
+
+/* By how much it grew between two, for each session. */
+static double grown(enum mark from, enum mark to)
+{
+    return (double)(int64_t)(run.resident[to] - run.resident[from]) / (double)run.holders;
+}
+
+static struct key key_of(uint64_t page, int child)
 {
     struct key key;
     char text[16];
 
-    load_key(&key, "F", page);
+    load_key(&key, "F", (unsigned)page);
     snprintf(text, sizeof(text), "%d", child);
     if (child >= 0)
         key_append(&key, slice_str(text));
@@ -48,12 +64,9 @@ static void read_first_again(void);
 
 static void finish(void)
 {
-    double holders = (double)run.holders;
-
     printf("unleased %u\n", run.unleased);
-    printf("session-memory %.0f\n", (double)(int64_t)(run.resident[1] - run.resident[0]) / holders);
-    printf("page-memory %.0f\n",
-           (double)(int64_t)(run.resident[3] - run.resident[2]) / holders / (double)run.pages);
+    printf("session-memory %.0f\n", grown(MARK_START, MARK_OPEN) + grown(MARK_WRITTEN, MARK_WARM));
+    printf("page-memory %.0f\n", grown(MARK_WARM, MARK_CACHED) / (double)run.pages);
     load_percentiles("reached", run.reached, run.rounds);
     load_percentiles("applied", run.applied, run.rounds);
     event_loop_stop(run.load.loop);
@@ -87,7 +100,7 @@ static void all_cached(void)
     struct update u = {.kind = UPDATE_SET, .key = key_slice(&key), .value = load_value};
 
     if (run.round == 0)
-        run.resident[3] = load_resident(run.pid);
+        mark(MARK_CACHED);
     run.invalidated = 0;
     run.started = now();
     call_update(writer(), &u, 1, update_done, NULL);
@@ -96,6 +109,7 @@ static void all_cached(void)
 /* ---- reading ---- */
 
 static void read_next(struct load_session *s);
+static void all_warm(void);
 
 static void read_done(void *cookie, int error, const struct call_pages *pages)
 {
@@ -104,21 +118,37 @@ static void read_done(void *cookie, int error, const struct call_pages *pages)
 
     if (error)
         load_fail("read", error);
-    if (*read == 0 && pages->pages[0].lease == 0)
+    if (run.warm && *read == 0 && pages->pages[0].lease == 0)
         run.unleased++;
-    if (++*read < run.pages)
+    if (++*read < (run.warm ? run.pages : 1))
         read_next(s);
     else if (++run.ready == run.holders)
-        all_cached();
+        run.warm ? all_cached() : all_warm();
 }
 
 static void read_next(struct load_session *s)
 {
-    struct key key = key_of(run.pages_read[s - run.load.session], -1);
+    struct key key = key_of(run.warm ? run.pages_read[s - run.load.session] : run.pages, -1);
     struct call_read_args args = {
         .parent = key_slice(&key), .lease = true, .max_value = 64, .budget = 65536};
 
     call_read(s->client, &args, read_done, s);
+}
+
+static void read_all(void)
+{
+    run.ready = 0;
+    memset(run.pages_read, 0, run.holders * sizeof(*run.pages_read));
+    for (unsigned i = 0; i < run.holders; i++)
+        read_next(&run.load.session[i]);
+}
+
+/* What a session costs that is used is known: the rest is for the pages. */
+static void all_warm(void)
+{
+    mark(MARK_WARM);
+    run.warm = true;
+    read_all();
 }
 
 static void again_done(void *cookie, int error, const struct call_pages *pages)
@@ -150,13 +180,12 @@ static void written(void *cookie, int error, const struct call_applied *applied)
 {
     if (error)
         load_fail("writing", error);
-    if (++run.writing < run.pages) {
+    if (++run.writing <= run.pages) {
         write_next();
         return;
     }
-    run.resident[2] = load_resident(run.pid);
-    for (unsigned i = 0; i < run.holders; i++)
-        read_next(&run.load.session[i]);
+    mark(MARK_WRITTEN);
+    read_all();
 }
 
 static void write_next(void)
@@ -174,7 +203,7 @@ static void write_next(void)
 
 static void ready(struct load *l)
 {
-    run.resident[1] = load_resident(run.pid);
+    mark(MARK_OPEN);
     write_next();
 }
 
@@ -190,7 +219,7 @@ int main(int argc, char **argv)
         return 2;
     }
     run.pid = atoi(argv[2]);
-    run.resident[0] = load_resident(run.pid);
+    mark(MARK_START);
     run.pages_read = xcalloc(run.holders, sizeof(*run.pages_read));
     run.reached = xcalloc(run.rounds, sizeof(*run.reached));
     run.applied = xcalloc(run.rounds, sizeof(*run.applied));

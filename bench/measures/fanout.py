@@ -5,7 +5,7 @@ from lib.servers import Ecpd
 from lib.table import Table
 
 TITLE = "an update of what N sessions cache; all sessions in one process"
-PAGES = 20
+PAGES = 200
 
 
 def measure(run):
