@@ -11,6 +11,8 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
+#define SMALL 1024 /* bytes of what malloc has at hand */
+
 void *xmalloc(size_t size)
 {
     void *p = malloc(size ? size : 1);
@@ -19,8 +21,12 @@ void *xmalloc(size_t size)
     return p;
 }
 
+/* malloc has small pieces at hand, which calloc of glibc before 2.41 does not take. */
 void *xcalloc(size_t count, size_t size)
 {
+    size_t bytes;
+    if (!__builtin_mul_overflow(count, size, &bytes) && bytes <= SMALL)
+        return memset(xmalloc(bytes), 0, bytes);
     void *p = calloc(count ? count : 1, size ? size : 1);
     if (!p)
         log_fatal("out of memory (%zu times %zu bytes)", count, size);

@@ -6,7 +6,11 @@
 
 #include "net/frame.h"
 
-#define FLAGS_AT   6  /* in the header */
+/* In the header. */
+#define TYPE_AT  4
+#define FLAGS_AT 6
+#define ID_AT    8
+
 #define SUMMED_LEN 16 /* header bytes that the checksum covers */
 
 static uint64_t frame_sum(const uint8_t *frame, size_t payload_len)
@@ -18,11 +22,14 @@ static uint64_t frame_sum(const uint8_t *frame, size_t payload_len)
 size_t frame_begin(struct buf *out, uint16_t type, uint64_t id)
 {
     size_t mark = out->len;
-    put_u32(out, 0);
-    put_u16(out, type);
-    put_u16(out, 0);
-    put_u64(out, id);
-    put_u64(out, 0);
+    buf_reserve(out, FRAME_HEADER_LEN);
+    uint8_t *head = out->data + mark;
+    memset(head, 0, FRAME_HEADER_LEN);
+    type = htole16(type);
+    id = htole64(id);
+    memcpy(head + TYPE_AT, &type, sizeof(type));
+    memcpy(head + ID_AT, &id, sizeof(id));
+    out->len += FRAME_HEADER_LEN;
     return mark;
 }
 

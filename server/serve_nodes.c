@@ -11,15 +11,26 @@ struct serve_nodes {
     struct msg_nodes_writer writer;
     size_t budget;      /* bytes; the first node always goes */
     uint32_t max_nodes; /* 0: any number */
-    bool cut;
+    bool begun, cut;
 };
+
+static void begin(struct serve_nodes *n)
+{
+    if (n->begun)
+        return;
+    n->begun = true;
+    session_read_begin(&n->base, MSG_NODES);
+    msg_nodes_begin(&n->writer, &n->base.out);
+}
 
 static bool nodes_node(void *cookie, struct slice key, const struct node *node)
 {
     struct serve_nodes *n = cookie;
-    size_t used = n->base.out.len - n->base.mark;
     size_t size = key.len + (node->value.data ? node->value.len : 0) + NODE_HEADER;
+    size_t used;
 
+    begin(n);
+    used = n->base.out.len - n->base.mark;
     if ((n->max_nodes && n->writer.count >= n->max_nodes) ||
         (n->writer.count > 0 && used + size > n->budget)) {
         n->cut = true;
@@ -33,8 +44,10 @@ static void nodes_done(void *cookie, int error, bool ended)
 {
     struct serve_nodes *n = cookie;
 
-    if (!error)
+    if (!error) {
+        begin(n);
         msg_nodes_end(&n->writer, ended && !n->cut);
+    }
     session_read_done(&n->base, error);
 }
 
@@ -46,11 +59,14 @@ static const struct store_sink nodes_sink = {
 static struct serve_nodes *nodes_new(struct session *session, const struct frame *frame,
                                      size_t budget)
 {
-    struct serve_nodes *n = xcalloc(1, sizeof(*n));
+    struct serve_nodes *n = xmalloc(sizeof(*n));
 
+    n->base = (struct session_read){0};
     n->budget = budget;
-    session_read_add(session, &n->base, frame->id, budget, MSG_NODES);
-    msg_nodes_begin(&n->writer, &n->base.out);
+    n->max_nodes = 0;
+    n->cut = false;
+    n->begun = false;
+    session_read_add(session, &n->base, frame->id, budget);
     return n;
 }
 

@@ -28,8 +28,12 @@ static bool read_page(void *cookie, const struct page *page)
 {
     struct serve_read *r = cookie;
 
-    if (r->ahead && page->parent.len + PAGE_HEADER > room(r))
+    if (!r->ahead) {
+        session_read_begin(&r->base, MSG_PAGES);
+        msg_pages_begin(&r->writer, &r->base.out);
+    } else if (page->parent.len + PAGE_HEADER > room(r)) {
         return false;
+    }
     msg_pages_page(&r->writer, page);
     key_copy(&r->parent, page->parent);
     key_copy(&r->first, page->first);
@@ -112,9 +116,8 @@ int serve_read(struct session *session, const struct frame *frame)
     }
     r = xcalloc(1, sizeof(*r));
     r->budget = m.budget == 0 ? BUDGET_DEFAULT : m.budget < BUDGET_MAX ? m.budget : BUDGET_MAX;
-    session_read_add(session, &r->base, frame->id, r->budget, MSG_PAGES);
+    session_read_add(session, &r->base, frame->id, r->budget);
     r->lease = m.lease;
-    msg_pages_begin(&r->writer, &r->base.out);
     request = (struct store_page_request){
         .parent = m.parent,
         .from = m.from,

@@ -7,6 +7,7 @@
 #include "server/locks.h"
 
 #define SYNCS_MAX     256 /* under way before reading pauses */
+#define READ_ROOM     256 /* bytes that most answers do not outgrow */
 #define UPDATES_OWING 4 /* times update_bytes that may be under way then */
 #define RESEND_MAX    (64u << 20) /* bytes of frames that a client may leave unacknowledged */
 
@@ -343,18 +344,23 @@ static void session_drained(void *cookie)
 /* ---- Reads under way ---- */
 
 void session_read_add(struct session *session, struct session_read *read, uint64_t id,
-                      size_t reserved, uint16_t type)
+                      size_t reserved)
 {
     read->session = session;
     read->id = id;
     read->reserved = reserved;
-    read->mark = frame_begin(&read->out, type, id);
     read->next = session->reads;
     if (read->next)
         read->next->prev = read;
     session->reads = read;
     session->read_bytes += reserved;
     session_flow(session);
+}
+
+void session_read_begin(struct session_read *read, uint16_t type)
+{
+    buf_reserve(&read->out, READ_ROOM);
+    read->mark = frame_begin(&read->out, type, read->id);
 }
 
 void session_read_remove(struct session_read *read)

@@ -144,7 +144,9 @@ struct lease_holder *session_holder(struct session *session);
 void session_flow(struct session *session);
 
 void session_read_add(struct session *session, struct session_read *read, uint64_t id,
-                      size_t reserved, uint16_t type);
+                      size_t reserved);
+/* Begins its answer: not before it runs, so that few buffers are in use at a time. */
+void session_read_begin(struct session_read *read, uint16_t type);
 /* Unlinks and frees (reads are allocated as one block that begins with struct session_read). */
 void session_read_remove(struct session_read *read);
 /* The store's done: sends the answer, or the error instead, and frees the read. */

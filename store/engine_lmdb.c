@@ -214,6 +214,7 @@ static int set_limit(struct engine *engine, uint64_t limit)
 static void close_env(struct engine *engine)
 {
     struct lmdb *db = lmdb_of(engine);
+    lmdb_cursor_free_spare(db);
     if (db->read.top)
         mdb_txn_abort(db->read.top);
     mdb_env_close(db->env);

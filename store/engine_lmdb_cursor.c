@@ -6,26 +6,51 @@
 #include "store/engine_lmdb_int.h"
 
 struct engine_cursor {
+    struct lmdb *db;
     MDB_cursor *cursor;
 };
 
+static void free_cursor(struct engine_cursor *c)
+{
+    if (c->cursor)
+        mdb_cursor_close(c->cursor);
+    free(c);
+}
+
 int lmdb_cursor_open(struct engine_txn *txn, struct engine_cursor **cursor)
 {
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    struct engine_cursor *c = xmalloc(sizeof(*c));
-    int rc = mdb_cursor_open(t->top, lmdb_of(txn->engine)->nodes, &c->cursor);
+    struct lmdb *db = lmdb_of(txn->engine);
+    struct engine_cursor *c = db->spare;
+    int rc;
+    if (c) {
+        db->spare = NULL;
+        rc = mdb_cursor_renew(db->read.top, c->cursor);
+    } else {
+        c = xcalloc(1, sizeof(*c));
+        c->db = db;
+        rc = mdb_cursor_open(db->read.top, db->nodes, &c->cursor);
+    }
     if (rc) {
-        free(c);
+        free_cursor(c);
         return lmdb_error(rc);
     }
     *cursor = c;
     return 0;
 }
 
-void lmdb_cursor_close(struct engine_cursor *cursor)
+void lmdb_cursor_close(struct engine_cursor *c)
 {
-    mdb_cursor_close(cursor->cursor);
-    free(cursor);
+    if (c->db->spare)
+        free_cursor(c);
+    else
+        c->db->spare = c;
+}
+
+void lmdb_cursor_free_spare(struct lmdb *db)
+{
+    if (db->spare)
+        free_cursor(db->spare);
+    db->spare = NULL;
 }
 
 static int step(struct engine_cursor *c, MDB_val *k, MDB_cursor_op op, struct slice *found,

@@ -24,6 +24,7 @@ struct lmdb {
     uint64_t limit;
     struct lmdb_txn read; /* kept between reads, reset */
     struct lmdb_txn write;
+    struct engine_cursor *spare; /* of reads, to be renewed; or NULL */
 };
 
 static inline struct lmdb *lmdb_of(struct engine *engine)
@@ -39,7 +40,9 @@ static inline MDB_val lmdb_val(struct slice s)
 /* LMDB's or the system's error number as an enum ecp_error. */
 int lmdb_error(int rc);
 
-/* The cursor operations of struct engine_ops. */
+void lmdb_cursor_free_spare(struct lmdb *db);
+
+/* The cursor operations of struct engine_ops; cursors are of read transactions. */
 int lmdb_cursor_open(struct engine_txn *txn, struct engine_cursor **cursor);
 void lmdb_cursor_close(struct engine_cursor *cursor);
 int lmdb_seek(struct engine_cursor *c, struct slice key, struct slice *found, struct slice *value);

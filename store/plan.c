@@ -367,7 +367,7 @@ static void finish_plan(struct store_read *r, int error)
 struct store_read *store_plan(struct store *store, const struct update *updates, size_t count,
                               store_plan_fn *done, void *cookie)
 {
-    struct store_read *r = read_new(store, run_plan, NULL, cookie);
+    struct store_read *r = read_new(store, run_plan, slice_of(NULL, 0), slice_of(NULL, 0), NULL, cookie);
     r->finish = finish_plan;
     r->updates = updates;
     r->count = count;

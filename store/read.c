@@ -4,51 +4,64 @@
 
 #include <stdlib.h>
 
-static void unlink_read(struct store_read *r)
-{
-    *r->link = r->next;
-    if (r->next)
-        r->next->link = r->link;
-}
-
-static int open_cursor(struct store_read *r)
-{
-    const struct engine_ops *ops = r->store->engine->ops;
-    int error = ops->read_begin(r->store->engine, &r->txn);
-    if (error)
-        return error;
-    if ((error = ops->cursor_open(r->txn, &r->cursor)))
-        ops->read_end(r->txn);
-    else
-        r->store->reading++;
-    return error;
-}
-
 static void free_read(struct store_read *r)
 {
     free(r->touches);
     free(r);
 }
 
-static void run_read(void *cookie)
+/* Of a read that is in no list any more when it was cancelled. */
+static void end_read(struct store_read *r, int error)
 {
-    struct store_read *r = cookie;
-    const struct engine_ops *ops = r->store->engine->ops;
-    r->event = NULL;
-    int error = open_cursor(r);
-    if (error == 0) {
-        r->running = true;
-        error = r->run(r);
-        r->running = false;
-        ops->cursor_close(r->cursor);
-        ops->read_end(r->txn);
-        r->store->reading--;
-    }
     if (!r->canceled) {
-        unlink_read(r);
+        TAILQ_REMOVE(&r->store->reads, r, link);
         r->finish(r, error);
     }
     free_read(r);
+}
+
+/* The reads that are there now; those that their answers bring wait for the next turn. */
+static void run_all(struct store *s, struct engine_cursor *cursor, int error)
+{
+    uint64_t last = s->read_count;
+    struct store_read *r;
+    while ((r = TAILQ_FIRST(&s->reads)) && r->number <= last) {
+        int result = error;
+        if (!error) {
+            r->cursor = cursor;
+            r->running = true;
+            result = r->run(r);
+            r->running = false;
+        }
+        end_read(r, result);
+    }
+}
+
+/* One transaction for all the reads of a turn: nothing is applied in between. */
+static void run_reads(void *cookie)
+{
+    struct store *s = cookie;
+    const struct engine_ops *ops = s->engine->ops;
+    struct engine_cursor *cursor = NULL;
+    struct engine_txn *txn;
+    s->read_turn = NULL;
+    if (TAILQ_EMPTY(&s->reads))
+        return;
+    int error = ops->read_begin(s->engine, &txn);
+    if (error)
+        goto err0;
+    if ((error = ops->cursor_open(txn, &cursor)))
+        goto err1;
+    s->reading++;
+    run_all(s, cursor, 0);
+    s->reading--;
+    ops->cursor_close(cursor);
+    ops->read_end(txn);
+    return;
+err1:
+    ops->read_end(txn);
+err0:
+    run_all(s, NULL, error);
 }
 
 static void finish(struct store_read *r, int error)
@@ -56,47 +69,45 @@ static void finish(struct store_read *r, int error)
     r->sink->done(r->cookie, error, error == 0 && r->ended && !r->stopped);
 }
 
-struct store_read *read_new(struct store *s, read_fn *run, const struct store_sink *sink,
-                            void *cookie)
+static struct slice keep(uint8_t *room, struct slice bytes)
 {
-    struct store_read *r = xcalloc(1, sizeof(*r));
-    r->store = s;
-    r->run = run;
-    r->finish = finish;
-    r->sink = sink;
-    r->cookie = cookie;
-    r->next = s->reads;
-    r->link = &s->reads;
-    if (r->next)
-        r->next->link = &r->next;
-    s->reads = r;
-    r->event = loop_soon(s->loop, run_read, r);
+    if (bytes.len)
+        memcpy(room, bytes.data, bytes.len);
+    return slice_of(room, bytes.len);
+}
+
+struct store_read *read_new(struct store *s, read_fn *run, struct slice key, struct slice from,
+                            const struct store_sink *sink, void *cookie)
+{
+    key.len = key.len < KEY_MAX_LEN ? key.len : KEY_MAX_LEN;
+    from.len = from.len < KEY_MAX_LEN ? from.len : KEY_MAX_LEN;
+    struct store_read *r = xmalloc(sizeof(*r) + key.len + from.len);
+    *r = (struct store_read){.store = s,
+                             .number = ++s->read_count,
+                             .run = run,
+                             .finish = finish,
+                             .sink = sink,
+                             .cookie = cookie};
+    r->key = keep(r->bytes, key);
+    r->from = keep(r->bytes + key.len, from);
+    TAILQ_INSERT_TAIL(&s->reads, r, link);
+    if (!s->read_turn)
+        s->read_turn = loop_soon(s->loop, run_reads, s);
     return r;
 }
 
 void store_read_cancel(struct store_read *r)
 {
-    unlink_read(r);
+    TAILQ_REMOVE(&r->store->reads, r, link);
     r->canceled = r->stopped = true;
-    if (r->running)
-        return;
-    loop_cancel(r->store->loop, r->event);
-    free_read(r);
+    if (!r->running)
+        free_read(r);
 }
 
 void store_cancel_reads(struct store *s)
 {
-    while (s->reads)
-        store_read_cancel(s->reads);
-}
-
-void read_copy_key(struct key *to, struct slice from)
-{
-    if (from.len > KEY_MAX_LEN)
-        from.len = KEY_MAX_LEN;
-    to->len = (uint16_t)from.len;
-    if (from.len)
-        memcpy(to->data, from.data, from.len);
+    while (!TAILQ_EMPTY(&s->reads))
+        store_read_cancel(TAILQ_FIRST(&s->reads));
 }
 
 struct node read_make_node(struct store_read *r, struct slice key, const struct view_node *v,
@@ -126,18 +137,16 @@ void read_give_node(struct store_read *r, struct slice key, const struct view_no
 static int run_node(struct store_read *r)
 {
     struct view_node v;
-    struct slice key = key_slice(&r->key);
-    int error = view_lookup(r->store->engine->ops, r->cursor, key, r->view, &v);
+    int error = view_lookup(r->store->engine->ops, r->cursor, r->key, r->view, &v);
     if (error == 0)
-        read_give_node(r, key, &v);
+        read_give_node(r, r->key, &v);
     return error;
 }
 
 struct store_read *store_node(struct store *store, struct slice key, enum view view,
                               uint32_t max_value, const struct store_sink *sink, void *cookie)
 {
-    struct store_read *r = read_new(store, run_node, sink, cookie);
-    read_copy_key(&r->key, key);
+    struct store_read *r = read_new(store, run_node, key, slice_of(NULL, 0), sink, cookie);
     r->view = view;
     r->max_value = max_value;
     return r;
@@ -146,17 +155,16 @@ struct store_read *store_node(struct store *store, struct slice key, enum view v
 static int run_value(struct store_read *r)
 {
     struct view_node v;
-    struct slice key = key_slice(&r->key);
-    int error = view_lookup(r->store->engine->ops, r->cursor, key, VIEW_FILES, &v);
+    int error = view_lookup(r->store->engine->ops, r->cursor, r->key, VIEW_FILES, &v);
     if (error)
         return error;
-    struct node n = read_make_node(r, key, &v, VALUE_MAX_LEN);
+    struct node n = read_make_node(r, r->key, &v, VALUE_MAX_LEN);
     if (v.flags & NODE_VALUE) {
         size_t at = r->offset < v.value.len ? r->offset : v.value.len;
         size_t len = v.value.len - at < r->max_value ? v.value.len - at : r->max_value;
         n.value = slice_of(v.value.data + at, len);
     }
-    if (!r->sink->node(r->cookie, key, &n))
+    if (!r->sink->node(r->cookie, r->key, &n))
         r->stopped = true;
     return 0;
 }
@@ -164,8 +172,7 @@ static int run_value(struct store_read *r)
 struct store_read *store_value(struct store *store, struct slice key, uint32_t offset, uint32_t len,
                                const struct store_sink *sink, void *cookie)
 {
-    struct store_read *r = read_new(store, run_value, sink, cookie);
-    read_copy_key(&r->key, key);
+    struct store_read *r = read_new(store, run_value, key, slice_of(NULL, 0), sink, cookie);
     r->offset = offset;
     r->max_value = len;
     return r;

@@ -15,7 +15,7 @@ struct walk {
 
 static bool in_scope(const struct walk *w, struct slice key)
 {
-    return w->r->onward || slice_has_prefix(key, key_slice(&w->r->key));
+    return w->r->onward || slice_has_prefix(key, w->r->key);
 }
 
 /* The shortest prefix of record, by levels, that is neither `last` nor one of its ancestors. */
@@ -77,10 +77,9 @@ static void walk_begin(struct walk *w, struct store_read *r)
     struct slice first;
 
     w->r = r;
-    key_copy(&w->last, key_slice(&r->key));
-    memcpy(w->at, r->key.data, r->key.len);
-    memcpy(w->at + r->key.len, r->from.data, r->from.len);
+    key_copy(&w->last, r->key);
     w->at_len = r->key.len + r->from.len;
+    memcpy(w->at, r->bytes, w->at_len); /* both, one after the other */
     first = slice_of(w->at, w->at_len);
     if (r->flag && r->from.len > 0) {
         uint8_t end[KEY_MAX_LEN + 1];

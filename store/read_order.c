@@ -5,7 +5,7 @@
 static int run_order(struct store_read *r)
 {
     const struct engine_ops *ops = r->store->engine->ops;
-    struct slice parent = key_slice(&r->key), level = key_slice(&r->from);
+    struct slice parent = r->key, level = r->from;
     struct view_iter it;
     struct view_node v;
     int error;
@@ -26,9 +26,7 @@ struct store_read *store_order(struct store *store, struct slice parent, struct 
                                bool backwards, enum view view, uint32_t max_value,
                                const struct store_sink *sink, void *cookie)
 {
-    struct store_read *r = read_new(store, run_order, sink, cookie);
-    read_copy_key(&r->key, parent);
-    read_copy_key(&r->from, level);
+    struct store_read *r = read_new(store, run_order, parent, level, sink, cookie);
     r->flag = backwards;
     r->view = view;
     r->max_value = max_value;
@@ -51,7 +49,7 @@ static bool give_scanned(struct store_read *r, struct slice key, const struct re
 static int scan_start(struct store_read *r, struct slice *found, struct slice *bytes)
 {
     const struct engine_ops *ops = r->store->engine->ops;
-    struct slice top = key_slice(&r->key), from = key_slice(&r->from);
+    struct slice top = r->key, from = r->from;
     uint8_t end[KEY_MAX_LEN + 1];
     if (r->flag) {
         size_t len = key_subtree_end(top, end);
@@ -76,7 +74,7 @@ static int scan_forward(struct store_read *r, struct slice found, struct slice b
     struct slice key = {0}; /* of last, when it waits */
     bool waits = false;
     int error = 0;
-    while (error == 0 && slice_has_prefix(found, key_slice(&r->key))) {
+    while (error == 0 && slice_has_prefix(found, r->key)) {
         if ((error = record_parse(bytes, &record)))
             return error;
         bool value = record.flags & NODE_VALUE, below = waits && slice_has_prefix(found, key);
@@ -113,7 +111,7 @@ static int scan_backward(struct store_read *r, struct slice found, struct slice 
     struct record record;
     struct slice after = {0}; /* the last node given */
     int error = 0;
-    while (error == 0 && slice_has_prefix(found, key_slice(&r->key))) {
+    while (error == 0 && slice_has_prefix(found, r->key)) {
         if ((error = record_parse(bytes, &record)))
             return error;
         if (record.flags & NODE_VALUE) {
@@ -143,9 +141,7 @@ struct store_read *store_scan(struct store *store, struct slice top, struct slic
                               bool backwards, uint32_t max_value, const struct store_sink *sink,
                               void *cookie)
 {
-    struct store_read *r = read_new(store, run_scan, sink, cookie);
-    read_copy_key(&r->key, top);
-    read_copy_key(&r->from, from);
+    struct store_read *r = read_new(store, run_scan, top, from, sink, cookie);
     r->flag = backwards;
     r->max_value = max_value;
     return r;

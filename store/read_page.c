@@ -52,7 +52,7 @@ static int whole_page(struct store_read *r, struct slice parent, struct slice fr
 
 static int run_page(struct store_read *r)
 {
-    int error = whole_page(r, key_slice(&r->key), key_slice(&r->from), r->flag, r->entries);
+    int error = whole_page(r, r->key, r->from, r->flag, r->entries);
 
     return error || r->readahead == 0 ? error : read_ahead(r, whole_page);
 }
@@ -60,9 +60,7 @@ static int run_page(struct store_read *r)
 struct store_read *store_page(struct store *store, const struct store_page_request *request,
                               const struct store_sink *sink, void *cookie)
 {
-    struct store_read *r = read_new(store, run_page, sink, cookie);
-    read_copy_key(&r->key, request->parent);
-    read_copy_key(&r->from, request->from);
+    struct store_read *r = read_new(store, run_page, request->parent, request->from, sink, cookie);
     r->flag = request->after;
     r->view = request->view;
     r->max_value = request->max_value;

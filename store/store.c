@@ -23,6 +23,7 @@ static void free_store(struct store *s)
 {
     loop_cancel(s->loop, s->turn);
     loop_cancel(s->loop, s->told);
+    loop_cancel(s->loop, s->read_turn);
     loop_cancel(s->loop, s->checkpoint_timer);
     loop_cancel(s->loop, s->checkpoint.retry);
     if (s->journal)
@@ -79,6 +80,7 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
     s->ledger = ledger_new();
     s->tail = &s->waiting;
     s->waiters_tail = &s->waiters;
+    TAILQ_INIT(&s->reads);
     take_options(s, options);
     *why = NULL;
     int error = recovery_run(s, why);

@@ -3,6 +3,8 @@
 #ifndef STORE_STORE_INT_H
 #define STORE_STORE_INT_H
 
+#include <bsd/sys/queue.h>
+
 #include "store/apply.h"
 #include "store/checkpoint.h"
 #include "store/ledger.h"
@@ -12,6 +14,8 @@
 #include "store/view.h"
 
 struct batch;
+
+TAILQ_HEAD(store_reads, store_read);
 
 /* Somebody to be told when the journal is durable up to a mark. */
 struct waiter {
@@ -80,8 +84,10 @@ struct store {
     struct store_facts facts;
     uint64_t last_stamp;
     uint64_t new_limit; /* to be set when nothing is open; 0: none */
-    struct store_read *reads;
-    unsigned reading; /* read transactions open */
+    struct store_reads reads;
+    struct loop_event *read_turn; /* reads will be done */
+    uint64_t read_count;          /* ever registered; numbers them */
+    unsigned reading;             /* read transactions open */
     bool closing;
     loop_fn *closed;
     void *closed_cookie;
@@ -129,9 +135,8 @@ typedef int read_fn(struct store_read *r);
 
 struct store_read {
     struct store *store;
-    struct store_read *next;
-    struct store_read **link; /* what points to this one */
-    struct loop_event *event;
+    TAILQ_ENTRY(store_read) link;
+    uint64_t number;
     const struct store_sink *sink;
     void *cookie;
     read_fn *run;
@@ -140,36 +145,34 @@ struct store_read {
     bool canceled;
     bool stopped; /* the sink had enough */
     bool ended;
-    struct engine_txn *txn;
-    struct engine_cursor *cursor;
+    struct engine_cursor *cursor; /* while it runs */
     enum view view;
     bool flag; /* backwards, or after */
     uint32_t max_value;
     uint32_t offset;
     uint32_t readahead, entries;
     bool onward;
-    struct key key;  /* parent, top or the node */
-    struct key from; /* level or key */
+    struct slice key;  /* parent, top or the node */
+    struct slice from; /* level or key */
     /* store_plan */
     const struct update *updates;
     size_t count;
     store_plan_fn *planned;
     struct store_touch *touches;
     size_t touched;
+    uint8_t bytes[]; /* of key and from */
 };
 
-/* A read that run will do in a later turn; its done is the sink's unless finish is replaced. */
-struct store_read *read_new(struct store *store, read_fn *run, const struct store_sink *sink,
-                            void *cookie);
+/* A read that run will do in a later turn; its done is the sink's unless finish is replaced. key
+ * and from are copied: the caller has checked them, only their lengths are bounded once more. */
+struct store_read *read_new(struct store *store, read_fn *run, struct slice key, struct slice from,
+                            const struct store_sink *sink, void *cookie);
 
 /* Shows one page; most: bound of its entries, 0 for none. */
 typedef int read_page_fn(struct store_read *r, struct slice parent, struct slice from, bool after,
                          uint32_t most);
 /* Shows the pages of the directories that come after the page asked for. */
 int read_ahead(struct store_read *r, read_page_fn *page);
-
-/* Copies key bytes that the caller has checked; only the length is bounded once more. */
-void read_copy_key(struct key *to, struct slice from);
 
 /* A node as it is shown; its value when it is at most max_value bytes. */
 struct node read_make_node(struct store_read *r, struct slice key, const struct view_node *v,
