@@ -101,8 +101,8 @@ static void resume(struct session *session, struct session *via, const struct ms
     if (session->holder)
         lease_heard(session->holder, conn_last_heard(session->conn));
     welcome(session, version);
-    lock_seat_back(session);
     log_info("%s: session of %s goes on", session->peer, session->program);
+    lock_seat_back(session); /* may end it */
 }
 
 void session_greet(struct session *session, const struct frame *frame)

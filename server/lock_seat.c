@@ -190,6 +190,7 @@ void lock_seat_back(struct session *session)
         lock_seat_ask(seat, p);
     }
     lock_events_serve(seat->locks);
+    lock_seat_run(seat);
 }
 
 void lock_seat_check(struct lock_seat *seat)

@@ -269,11 +269,14 @@ static bool may_lock(struct lock_seat *seat, struct slice payload)
 }
 
 /* What releases is served after the updates before it, and when they are on disk: so the next
- * holder sees them, and nobody acts upon what might still be lost. */
+ * holder sees them, and nobody acts upon what might still be lost. A PASS grants a LOCK that waits
+ * in the table, from where the session's are taken out while it is away. */
 static bool may_serve(struct lock_seat *seat, const struct lock_op *op)
 {
     struct slice payload = slice_of(op->payload, op->len);
 
+    if (op->type == MSG_LOCK_PASS && seat->session->state == SESSION_AWAY)
+        return false;
     if (op->type == MSG_LOCK && !may_lock(seat, payload))
         return false;
     return op->durable || !releases(seat, op->type, payload) ||
