@@ -67,7 +67,7 @@ struct backend {
 struct backend *backend_new(struct loop *loop, struct store *store, uint64_t window);
 void backend_unref(struct backend *backend);
 /* Appends lines "name value". */
-void backend_stats(const struct backend *backend, struct buf *out);
+void backend_stats(const struct backend *backend, size_t max_locks, struct buf *out);
 
 /* Takes over a decoded batch. */
 void batch_submit(struct session *session, struct batch *batch);

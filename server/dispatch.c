@@ -89,7 +89,7 @@ static int serve_stats(struct session *session, const struct frame *frame)
     buf_printf(&text, "state %s\n", store_failed(session->namespace->store) ? "failed" : "normal");
     server_stats(session->server, &text);
     store_stats(session->namespace->store, &text);
-    backend_stats(session->namespace->backend, &text);
+    backend_stats(session->namespace->backend, server_limits(session->server)->max_locks, &text);
     msg_put_stats(&out, buf_slice(&text));
     frame_end(&out, mark);
     session_send(session, &out);

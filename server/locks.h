@@ -16,7 +16,8 @@ struct lock_seat;
 void locks_free(struct locks *locks);
 /* Serves what has waited for sessions of before the restart. locks may be NULL. */
 void locks_serve_all(struct locks *locks);
-void locks_stats(const struct locks *locks, struct buf *out);
+/* locks may be NULL, when none was asked for yet; max is the limit that is configured. */
+void locks_stats(const struct locks *locks, size_t max, struct buf *out);
 
 /* The session has lost its connection; and it has another. */
 void lock_seat_away(struct session *session);

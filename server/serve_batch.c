@@ -33,11 +33,11 @@ void backend_unref(struct backend *backend)
     free(backend);
 }
 
-void backend_stats(const struct backend *backend, struct buf *out)
+void backend_stats(const struct backend *backend, size_t max_locks, struct buf *out)
 {
     const struct lease_stats *s = lease_table_stats(backend->leases);
 
-    locks_stats(backend->locks, out);
+    locks_stats(backend->locks, max_locks, out);
     buf_printf(out, "leases %zu\nlease_bytes %zu\nlease_holders %zu\ntouches_in_flight %zu\n",
                s->pages, s->bytes, s->holders, s->touches);
     buf_printf(out, "leases_granted %" PRIu64 "\nleases_refused %" PRIu64 "\n", s->granted,

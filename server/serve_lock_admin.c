@@ -127,13 +127,14 @@ int serve_lock_force(struct session *session, const struct frame *frame)
     return 0;
 }
 
-void locks_stats(const struct locks *locks, struct buf *out)
+void locks_stats(const struct locks *locks, size_t max, struct buf *out)
 {
-    const struct lock_stats *s;
+    const struct locks none = {0};
+    const struct lock_stats empty = {.max = max ? max : LOCK_MAX};
+    const struct lock_stats *s = locks ? lock_table_stats(locks->table) : &empty;
 
     if (!locks)
-        return;
-    s = lock_table_stats(locks->table);
+        locks = &none;
     buf_printf(out,
                "locks %zu\nlocks_waiting %zu\nlock_owners %zu\nlocks_max %zu\n"
                "locks_granted %" PRIu64 "\nlocks_waited %" PRIu64 "\nlock_deadlocks %" PRIu64
