@@ -136,22 +136,23 @@ for how in stopped cut killed; do
     [ ! -e "$hard/T/never-sent" ] || fail "$how: a mkdir that was killed before it was sent was done"
 done
 
-# Killed in close(2), with a lock and with data.
+# A process that ends with a lock and with data closes the file where no signal reaches it any more.
 appends='f = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 fcntl.lockf(f, fcntl.LOCK_EX)
 print("locked")
 told()
 os.write(f, b"dirty")
 print("wrote")
-os.close(f)'
+told()
+os._exit(0)'
 script killed "$appends" "$hard/T/locked"
 said locked
 away cut
 wait_until 60 told_away "$hard" || fail "no trouble"
 go_on
 said wrote
-waits python3
-ends KILL 137 "close with a lock and data"
+go_on
+wait_until 20 gone $p || fail "a process with a lock and data cannot end"
 start flock "$hard/T/locked" true
 waits flock
 ends INT 130 "waiting for a lock"
@@ -186,12 +187,17 @@ soft=$mnt soft_pid=$mount_pid soft_log=$mount_log
 is "$soft" waits soft || fail "waits $(line "$soft" waits)"
 script soft 'f = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 fcntl.flock(f, fcntl.LOCK_EX)
+r = os.open(sys.argv[2], os.O_RDWR | os.O_CREAT)
+fcntl.lockf(r, fcntl.LOCK_EX, 10)
 print("ready")
 told()
 os.write(f, b"lost")
 print("fsync", attempt(os.fsync, f))
 print("unlock", attempt(fcntl.flock, f, fcntl.LOCK_UN))
-print("close", attempt(os.close, f))' "$soft/T/soft"
+print("range", attempt(fcntl.lockf, r, fcntl.LOCK_UN, 10))
+print("close", attempt(os.close, f))
+signal.pause()' "$soft/T/soft" "$soft/T/range"
+holder=$p
 said ready
 echo 'import fcntl, os, sys
 fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)' >"$dir/lock.py"
@@ -208,6 +214,7 @@ go_on
 wait_until 60 is "$soft" waits failing || fail "waits $(line "$soft" waits)"
 said 'fsync 5'
 said 'unlock 0'
+said 'range 0'
 said 'close 0'
 wait_until 20 says "$soft_log" '\^T\("soft"\): 4 bytes .* lost' || fail "the log does not name what is lost"
 wait_until 20 gone $under_way || fail "an update that was sent is waited for"
@@ -226,12 +233,16 @@ assert_eq "uncached" "$(cat "$soft/U/1")" "soft: a read afterwards"
 printf again >"$soft/T/soft" && assert_eq again "$(node_get '^T("soft")')" "soft: a write afterwards"
 [ -d "$soft/T/under-way" ] || fail "a mkdir that was done is not seen"
 [ ! -e "$soft/T/refused" ] || fail "what was refused was done"
-assert_ok "a lock unlocked while the server was away" ecp lock -t 30 '^T("soft")' -- true
+for name in soft range; do
+    assert_ok "a lock unlocked while the server was away" ecp lock -t 30 "^T(\"$name\")" -- true
+done
+p=$holder
+ends KILL 137 "the process that unlocked"
 unmount_ecpfs soft "$soft_pid"
 
 # ---- the session is given up ----
 
-URL=$far mount_ecpfs short -o recovery=1
+URL=$far mount_ecpfs short -o recovery=1 # of 60 s that the server would allow
 session=$(line "$mnt" session)
 script holder 'f = os.open(sys.argv[1], os.O_RDWR)
 fcntl.flock(f, fcntl.LOCK_EX)
@@ -239,7 +250,7 @@ signal.pause()' "$mnt/T/cached"
 locked() { ecp locks | grep -q 'exclusive.*\^T("cached")'; }
 wait_until 20 locked || fail "not locked"
 away cut
-wait_until 60 is "$mnt" state lost || fail "state $(line "$mnt" state), not lost"
+wait_until 30 is "$mnt" state lost || fail "state $(line "$mnt" state), not lost"
 status 1 "$mnt" "a session that is over"
 back cut
 wait_until 60 is "$mnt" state normal || fail "no other session begins"
@@ -281,9 +292,9 @@ if [ "$(id -u)" -eq 0 ]; then
 else
     assert_ok "fusermount3 -u" timeout 20 fusermount3 -u "$dir/mnt/two"
 fi
-kill -TERM "${pid[three]}" "${pid[four]}"
-start cat "$dir/mnt/three/U/1" # the mount is served until it ends
+start cat "$dir/mnt/three/U/1"
 waits cat
+kill -TERM "${pid[three]}" "${pid[four]}"
 ends KILL 137 "cat on a mount that ends"
 kill -TERM "${pid[four]}" # a second time: at once
 for name in four one two three; do
