@@ -7,8 +7,6 @@
 #include "base/log.h"
 #include "base/ref.h"
 
-#define LOST_NAMED 20 /* values that are logged one by one */
-
 /* One round of sending: what was pending when it began. */
 struct flush {
     struct fs *fs;
@@ -68,11 +66,16 @@ static void log_lost(const struct inode *in, const char *why)
     buf_free(&ref);
 }
 
+/* A writer that waits is told why; but of a server that is away it only hears EIO. */
+static bool is_away(int error)
+{
+    return error == ECP_EUNREACHABLE || error == ECP_EDISCONNECTED;
+}
+
 /* What could not be stored is dropped: the writer is told, and reads show what the server has. */
 static void drop(struct inode *in, int error)
 {
-    /* A writer that waits is told why; but of a server that is away it only hears EIO. */
-    if (STAILQ_EMPTY(&in->waiters) || error == ECP_EUNREACHABLE || error == ECP_EDISCONNECTED)
+    if (STAILQ_EMPTY(&in->waiters) || is_away(error))
         log_lost(in, error_text(error));
     in->dirty = in->fresh = in->have = false;
     in->writer = 0;
@@ -82,18 +85,6 @@ static void drop(struct inode *in, int error)
     inode_set_local(in->fs, in, false);
     if (in->opens)
         in->failed = error;
-}
-
-size_t content_log_unsent(struct fs *fs, const char *why)
-{
-    struct inode *in;
-    size_t count = 0;
-
-    LIST_FOREACH (in, &fs->unsent, unsent) {
-        if (content_unsent(in) && count++ < LOST_NAMED)
-            log_lost(in, why);
-    }
-    return count;
 }
 
 void content_fence(struct fs *fs, struct inode *in)
@@ -308,7 +299,7 @@ static void one_flushed(void *cookie, int error)
 {
     struct flush_all *all = cookie;
 
-    if (error)
+    if (error && !is_away(error))
         log_error("a value could not be stored before unmounting: %s", error_text(error));
     if (--all->left == 0) {
         all->done(all->cookie);

@@ -266,8 +266,6 @@ void content_resume(struct inode *in, uint64_t handle);
 void content_end(struct inode *in);
 /* The value that the content stands for (-o text drops one newline). */
 struct slice content_value(const struct fs *fs, struct slice content);
-/* It will not be sent any more: logs what (of many the first ones), returns how many values. */
-size_t content_log_unsent(struct fs *fs, const char *why);
 /* Sends everything, of all inodes; calls done once. */
 void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
 

@@ -20,8 +20,8 @@
 #include "net/event.h"
 #include "net/url.h"
 
-#define END_TIME (30 * LOOP_SEC) /* to send what is pending after an unmount */
-#define GIVE_UP_TIME (100 * LOOP_MS)
+#define END_TIME     (30 * LOOP_SEC) /* to send what is pending after an unmount */
+#define GIVE_UP_TIME LOOP_SEC        /* at the most, for what is under way to hear of its end */
 
 struct mount {
     struct options o;
@@ -38,7 +38,6 @@ struct mount {
     char *why; /* the server is away, as the log says already; or NULL */
     bool mounted, ending;
     struct loop_event *deadline;
-    bool gave_up; /* at the end: the server is away */
 };
 
 /* Tells the parent (background) or the user (foreground) how the start went; empty text: well. */
@@ -69,28 +68,32 @@ static void fail(struct mount *m, char *text)
 static void stop(void *cookie)
 {
     struct mount *m = cookie;
+    event_loop_stop(m->fs.loop);
+}
+
+static void given_up(void *cookie)
+{
+    struct mount *m = cookie;
 
     m->deadline = NULL;
     event_loop_stop(m->fs.loop);
 }
 
+/* Others wait for the same, and come in this turn. */
 static void all_sent(void *cookie)
 {
     struct mount *m = cookie;
-    if (!m->gave_up)
-        event_loop_stop(m->fs.loop);
+    loop_soon(m->fs.loop, stop, m);
 }
 
-/* Nothing is waited for any more. What is under way hears of it, and then it is over. */
-static void give_up(struct mount *m)
+/* What is not stored is lost, and the log names it. All that waits ends, and then the loop. */
+static void end_now(struct mount *m)
 {
     m->status = 1;
-    if (m->gave_up)
-        return;
-    m->gave_up = true;
+    kernel_end(&m->fs);
+    client_give_up(m->client, ECP_EUNREACHABLE);
     loop_cancel(m->fs.loop, m->deadline);
-    m->deadline = loop_timer(m->fs.loop, GIVE_UP_TIME, stop, m);
-    client_give_up(m->client, ECP_EDISCONNECTED);
+    m->deadline = loop_timer(m->fs.loop, GIVE_UP_TIME, given_up, m);
 }
 
 static void too_late(void *cookie)
@@ -98,10 +101,8 @@ static void too_late(void *cookie)
     struct mount *m = cookie;
 
     m->deadline = NULL;
-    size_t lost = content_log_unsent(&m->fs, "the server is away, and the mount ends");
-
-    log_error("%zu values written could not be sent to %s in time and are lost", lost, m->url.text);
-    give_up(m);
+    log_error("what was written could not be sent to %s in time", m->url.text);
+    end_now(m);
 }
 
 static void unmounted(void *cookie)
@@ -134,7 +135,7 @@ static void on_signal(evutil_socket_t sig, short what, void *cookie)
     if (sig == SIGHUP)
         return;
     if (m->ending) {
-        give_up(m);
+        end_now(m);
         return;
     }
     if (!m->mounted) {

@@ -83,7 +83,8 @@ struct client *client_new(struct loop *loop, struct network *network,
 /* client_config.reconnect, from now on. */
 void client_set_reconnect(struct client *client, bool reconnect);
 
-/* No connection is tried any more, nor kept: CLIENT_LOST, and every call ends with this error. */
+/* Says BYE if it can, and tries no connection any more: CLIENT_LOST, every call ends with this error.
+ * Nothing may serve leased pages any more. */
 void client_give_up(struct client *client, int error);
 
 /* Says BYE, ends every call with ECP_ECANCELED without calling done, frees. Pending updates must

@@ -339,6 +339,11 @@ void client_set_reconnect(struct client *c, bool reconnect)
 void client_give_up(struct client *c, int error)
 {
     c->config.reconnect = false;
+    if (c->state == CLIENT_NORMAL) {
+        client_send_empty(c, MSG_BYE, 0);
+        conn_close_after_flush(c->conn);
+        c->conn = NULL;
+    }
     if (c->state != CLIENT_LOST)
         disconnect(c, error, NULL);
 }
