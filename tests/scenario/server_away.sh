@@ -180,6 +180,22 @@ kill -CONT "$hard_pid"
 status 2 "$dir" "no mount"
 unmount_ecpfs hard "$hard_pid"
 
+# SIGTERM twice while the server does not answer: the end comes at once, and the server hears of it.
+mount_ecpfs twice
+script twice "$appends" "$mnt/T/twice"
+said locked
+kill -STOP "$ecpd_pid"
+go_on
+said wrote
+writer=$p
+ended_by_term() { ! kill -TERM "$mount_pid"; } # again and again: two at a time may count as one
+wait_until 20 ended_by_term || fail "a second SIGTERM does not end ecpfs"
+wait "$mount_pid"
+assert_eq 1 $? "status after a second SIGTERM"
+kill -KILL $writer 2>/dev/null
+kill -CONT "$ecpd_pid"
+assert_ok "the session has ended, with its locks" ecp lock -t 20 '^T("twice")' -- true
+
 # ---- soft ----
 
 URL=$far mount_ecpfs soft -o soft,timeo=2
