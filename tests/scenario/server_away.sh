@@ -70,6 +70,7 @@ def attempt(f, *a):
     except OSError as e: return e.errno
 $2" "${@:3}" >"$said" 2>&1 &
     p=$!
+    pids+=("$p")
 }
 said() { wait_until 20 grep -qx "$1" "$said" || fail "no \"$1\": $(cat "$said")"; }
 go_on() { kill -USR1 $p; }
