@@ -71,16 +71,14 @@ void buf_free(struct buf *b)
     *b = (struct buf){0};
 }
 
-void buf_reserve(struct buf *b, size_t extra)
+void buf_grow(struct buf *b, size_t extra)
 {
-    if (extra <= b->cap - b->len)
-        return;
     if (extra > SIZE_MAX / 4 - b->len)
         log_fatal("buffer of %zu and %zu bytes", b->len, extra);
     size_t cap = b->cap ? b->cap : 64;
     while (cap < b->len + extra)
         cap *= 2;
-    b->data = xrealloc(b->data, cap);
+    b->data = b->data ? xrealloc(b->data, cap) : xmalloc(cap);
     b->cap = cap;
 }
 

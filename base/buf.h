@@ -15,8 +15,13 @@ struct buf {
     size_t cap;
 };
 
-void buf_free(struct buf *b);                  /* releases, leaves it empty and usable */
-void buf_reserve(struct buf *b, size_t extra); /* room for extra bytes after len */
+void buf_free(struct buf *b); /* releases, leaves it empty and usable */
+void buf_grow(struct buf *b, size_t extra);
+static inline void buf_reserve(struct buf *b, size_t extra) /* room for extra bytes after len */
+{
+    if (extra > b->cap - b->len)
+        buf_grow(b, extra);
+}
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_append_slice(struct buf *b, struct slice s);
 void buf_append_str(struct buf *b, const char *text);

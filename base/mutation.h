@@ -15,6 +15,7 @@ enum mutation {
     MUTATION_NO_WAIT,     /* an update is applied before others have answered */
     MUTATION_NO_LAPSE,    /* a lease that ran out is waited for all the same */
     MUTATION_IN_FLIGHT,   /* a page is leased while an update to it is under way */
+    MUTATION_NOBODY,      /* and while one is for which nobody had to be asked */
     MUTATION_EARLY,       /* an invalidation is answered before the kernel was told */
     MUTATION_UNKNOWN,     /* and when the kernel did not know the node yet */
     MUTATION_NO_END,      /* the client's lease does not end */

@@ -20,6 +20,9 @@ struct lease_table *lease_table_new(struct loop *loop, const struct lease_config
     TAILQ_INIT(&t->by_age);
     TAILQ_INIT(&t->holders);
     LIST_INIT(&t->recalls);
+    t->nobody = xcalloc(1, sizeof(*t->nobody));
+    t->nobody->table = t;
+    t->nobody->coarse = true;
     return t;
 }
 
@@ -61,6 +64,7 @@ void lease_table_free(struct lease_table *t)
     loop_cancel(t->loop, t->idle);
     loop_cancel(t->loop, t->reclaim);
     free(t->chains);
+    free(t->nobody);
     free(t);
 }
 

@@ -119,14 +119,21 @@ struct lease_recall *lease_conflict(struct lease_table *table, const struct stor
 struct lease_recall *lease_recall(struct lease_table *table, struct lease_holder *own,
                                   const struct store_touch *touches, size_t count, bool coarse,
                                   loop_fn *done, void *cookie);
+/*
+ * The same for a batch that is not exact, whatever it touches, while there is nobody to ask: no
+ * page is held, none is wanted, and no exact batch is under way. NULL: then lease_recall it is.
+ * Until its lease_recall_end no page at all is leased, and exact batches conflict with it.
+ */
+struct lease_recall *lease_recall_nobody(struct lease_table *table);
 bool lease_recall_ready(const struct lease_recall *recall);
 /*
  * What hits pages of the recall's own holder, for MSG_APPLIED; lives as long as the recall. Pages
  * wholly below a subtree are taken back from it by an invalidation of their own.
  */
 size_t lease_recall_own(struct lease_recall *recall, const struct touch **touches);
-/* The batch is applied, or given up (then done is not called any more). Frees. */
-void lease_recall_end(struct lease_recall *recall);
+/* The batch is applied, or given up (then done is not called any more). Frees. False: others still
+ * have the same recall, and what conflicts with it still does. */
+bool lease_recall_end(struct lease_recall *recall);
 
 /* MSG_INVALIDATED. ECP_EPROTO for a serial never sent. */
 int lease_answered(struct lease_holder *holder, uint64_t serial);

@@ -132,6 +132,8 @@ bool lease_flight_hits(struct lease_table *t, struct slice parent, struct slice 
 {
     struct lease_flight *f;
 
+    if (t->nobody_count && !MUTATION(MUTATION_NOBODY))
+        return true;
     if (RB_EMPTY(&t->flights))
         return false;
     if (subtree_over(t, parent, true))
@@ -167,6 +169,8 @@ struct lease_recall *lease_conflict(struct lease_table *t, const struct store_to
 {
     struct lease_recall *recall = NULL;
 
+    if (t->nobody_count && !coarse)
+        return t->nobody;
     if (RB_EMPTY(&t->flights) || (coarse && !t->exact))
         return NULL;
     for (size_t i = 0; i < count && !recall; i++)

@@ -123,6 +123,8 @@ struct lease_table {
     struct lease_flights flights;
     size_t subtrees; /* in flights */
     size_t exact;    /* recalls that are not coarse */
+    struct lease_recall *nobody; /* of all batches for which nobody had to be asked */
+    size_t nobody_count;         /* of those batches under way */
     struct lease_recalls recalls;
     struct lease_holders holders;
     struct lease_holder *former; /* stands for the clients of an earlier process, or NULL */

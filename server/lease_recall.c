@@ -191,6 +191,15 @@ struct lease_recall *lease_recall(struct lease_table *t, struct lease_holder *ow
     return recall;
 }
 
+struct lease_recall *lease_recall_nobody(struct lease_table *t)
+{
+    if (t->exact || !lease_table_empty(t) || lease_table_wanted(t))
+        return NULL;
+    t->nobody_count++;
+    t->stats.recalls++;
+    return t->nobody;
+}
+
 bool lease_recall_ready(const struct lease_recall *recall)
 {
     return recall->waiting == 0 || MUTATION(MUTATION_NO_WAIT);
@@ -237,10 +246,12 @@ size_t lease_recall_own(struct lease_recall *recall, const struct touch **touche
     return count;
 }
 
-void lease_recall_end(struct lease_recall *recall)
+bool lease_recall_end(struct lease_recall *recall)
 {
     struct lease_notice *n;
 
+    if (recall == recall->table->nobody)
+        return --recall->table->nobody_count == 0;
     while ((n = LIST_FIRST(&recall->notices))) {
         LIST_REMOVE(n, of_recall);
         n->recall = NULL;
@@ -250,6 +261,7 @@ void lease_recall_end(struct lease_recall *recall)
     LIST_REMOVE(recall, list);
     free(recall->own_touches);
     free(recall);
+    return true;
 }
 
 /* ---- Want of room ---- */

@@ -137,10 +137,8 @@ static void batch_gone(struct batch *b)
     struct lease_recall *recall = b->recall;
 
     leave_line(b);
-    if (recall) {
-        lease_recall_end(recall);
+    if (recall && lease_recall_end(recall))
         wake(backend, recall);
-    }
     session->updates--;
     session->update_bytes -= b->bytes;
     lock_seat_update_done(session, b->sequence);
@@ -225,8 +223,25 @@ static void planned(void *cookie, int error, const struct store_touch *touches, 
     session_unref(session);
 }
 
+/* Those in line come first. */
+static bool hold_all(struct batch *b)
+{
+    struct backend *backend = b->backend;
+
+    if (backend->next_in_line || !TAILQ_EMPTY(&backend->waiting))
+        return false;
+    b->recall = lease_recall_nobody(backend->leases);
+    if (!b->recall)
+        return false;
+    b->state = BATCH_READY;
+    b->session->unheld = TAILQ_NEXT(b, of_session);
+    return true;
+}
+
 static void begin(struct batch *b)
 {
+    if (hold_all(b))
+        return;
     if (b->count > LEASE_EXACT_MAX || !lease_table_wanted(b->backend->leases)) {
         hold_coarse(b);
     } else {

@@ -4,6 +4,8 @@
 #include "base/mutation.h"
 #include "server/batch.h"
 
+#define ANSWER_ROOM 128 /* bytes that most answers do not outgrow */
+
 void batch_free(struct batch *b)
 {
     free(b);
@@ -125,6 +127,7 @@ void serve_update_done(struct batch *b, const struct store_result *result)
         return;
     }
     count = lease_recall_own(b->recall, &touches);
+    buf_reserve(&out, ANSWER_ROOM);
     mark = frame_begin(&out, MSG_APPLIED, b->id);
     msg_put_applied(&out, b->sequence, result->stamp, result->values, result->count, touches,
                     count);

@@ -33,6 +33,7 @@ static void free_store(struct store *s)
     buf_free(&s->log);
     buf_free(&s->notes);
     buf_free(&s->checkpoint.sessions);
+    store_free_batches(s);
     ledger_free(s->ledger);
     known_free(s->known);
     free(s->changes.list);

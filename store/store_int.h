@@ -59,6 +59,7 @@ struct store {
     struct loop_event *turn; /* a turn of applying that will come */
     struct batch *waiting;
     struct batch **tail;
+    struct batch *spare; /* batches that were told of */
     struct buf log;         /* operations of the batch being applied */
     struct ledger *ledger;
     struct buf notes;       /* of the ledger, to go with the next record */
@@ -98,6 +99,8 @@ struct store {
 
 /* Goes on with the batches that wait, in a later turn. */
 void store_turn(struct store *s);
+/* Frees those kept for reuse. */
+void store_free_batches(struct store *s);
 /* Tells those whose mark has been reached, or all when the journal has failed. */
 void store_tell_waiters(struct store *s);
 

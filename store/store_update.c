@@ -21,6 +21,7 @@
 
 struct batch {
     struct batch *next;
+    struct store *store;
     const struct update *updates;
     size_t count;
     struct store_source source;
@@ -92,7 +93,16 @@ static void tell(struct batch *b)
     b->done(b->cookie, &result);
     free(values);
     buf_free(&b->values);
-    free(b);
+    b->next = b->store->spare;
+    b->store->spare = b;
+}
+
+void store_free_batches(struct store *s)
+{
+    for (struct batch *b; (b = s->spare);) {
+        s->spare = b->next;
+        free(b);
+    }
 }
 
 static void batch_durable(void *cookie, int error)
@@ -415,9 +425,17 @@ void store_turn(struct store *s)
 void store_apply(struct store *s, const struct update *updates, size_t count,
                  struct store_source source, store_done_fn *done, void *cookie)
 {
-    struct batch *b = xcalloc(1, sizeof(*b));
-    *b = (struct batch){
-        .updates = updates, .count = count, .source = source, .done = done, .cookie = cookie};
+    struct batch *b = s->spare;
+    if (b)
+        s->spare = b->next;
+    else
+        b = xmalloc(sizeof(*b));
+    *b = (struct batch){.store = s,
+                        .updates = updates,
+                        .count = count,
+                        .source = source,
+                        .done = done,
+                        .cookie = cookie};
     *s->tail = b;
     s->tail = &b->next;
     if (!s->awaiting_room)

@@ -22,6 +22,7 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_NO_WAIT] = "updates do not wait for acknowledgements",
     [MUTATION_NO_LAPSE] = "leases that ran out are waited for",
     [MUTATION_IN_FLIGHT] = "leases while an update is under way",
+    [MUTATION_NOBODY] = "leases while one that asks nobody is under way",
     [MUTATION_EARLY] = "acknowledged before the kernel was told",
     [MUTATION_UNKNOWN] = "acknowledged before the kernel knew the node",
     [MUTATION_NO_END] = "the client's lease does not end",

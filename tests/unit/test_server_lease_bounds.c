@@ -247,3 +247,31 @@ Test(server_lease_order, recalls_are_exact_while_somebody_wants_leases)
     test_loop_advance(loop, TERM);
     cr_assert(lease_table_wanted(table));
 }
+
+Test(server_lease_order, a_recall_of_nobody_keeps_all_out)
+{
+    struct lease_recall *r = lease_recall_nobody(table);
+
+    cr_assert(r && lease_recall_ready(r));
+    cr_assert_eq(lease_recall_nobody(table), r);
+    cr_assert(conflicts("^A(1)", false, false, false));
+    cr_assert_not(conflicts("^A", true, false, true), "coarse ones do not wait for each other");
+    cr_assert_eq(whole(&a, "^A"), 0);
+    cr_assert_eq(lease_recall_nobody(table), NULL, "leases are wanted");
+    cr_assert_not(lease_recall_end(r), "another has it");
+    cr_assert_eq(whole(&a, "^A"), 0);
+    cr_assert(lease_recall_end(r));
+    cr_assert_not(conflicts("^A(1)", false, false, false));
+    cr_assert(whole(&a, "^A"));
+}
+
+Test(server_lease_order, nobody_is_not_asked_while_somebody_might_be)
+{
+    struct lease_recall *r = recall(NULL, "^A(1)", false);
+
+    cr_assert_eq(lease_recall_nobody(table), NULL, "an exact one is under way");
+    lease_recall_end(r);
+    cr_assert(whole(&a, "^A"));
+    test_loop_advance(loop, 2 * TERM);
+    cr_assert_eq(lease_recall_nobody(table), NULL, "a page is held");
+}
