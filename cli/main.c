@@ -189,7 +189,10 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
                    command->about);
             return EXIT_OK;
         }
-    optind = 0; /* glibc: start over, with a new argv */
+    char name[32];
+    snprintf(name, sizeof name, "ecp: %s", command->name);
+    argv[0] = name; /* in messages of getopt */
+    optind = 0;     /* glibc: start over, with a new argv */
     int code = command->run(cli, argc, argv);
     session_close(cli);
     return code;

@@ -244,7 +244,10 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
         if (told(m, why))
             log_warning("%s: %s", m->url.text, why);
     } else if (why && (state == CLIENT_LOST || error)) {
-        fail(m, xasprintf("%s: %s", m->url.text, why));
+        fail(m, xasprintf("%s: %s%s", m->url.text, why,
+                          error == ECP_EUNREACHABLE || error == ECP_ETIMEOUT
+                              ? "; is ecpd running there?"
+                              : ""));
     }
 }
 
@@ -454,7 +457,10 @@ int main(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    if (url_parse(m.o.url, &m.url, &why) != 0 || (why = check_mountpoint(&m))) {
+    if (url_parse(m.o.url, &m.url, &why) != 0) {
+        fprintf(stderr, "ecpfs: %s\n", why);
+        status = 2;
+    } else if ((why = check_mountpoint(&m))) {
         fprintf(stderr, "ecpfs: %s\n", why);
         status = 1;
     } else {

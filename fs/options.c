@@ -205,7 +205,13 @@ int options_parse(struct options *o, int argc, char **argv)
         }
     }
     if (argc - optind != 2) {
-        fputs(usage, stderr);
+        if (argc == optind)
+            fputs(usage, stderr);
+        else if (argc - optind == 1)
+            fprintf(stderr, "ecpfs: where to mount %s? ecpfs URL MOUNTPOINT\n", argv[optind]);
+        else
+            fprintf(stderr, "ecpfs: unexpected argument \"%s\"; ecpfs --help shows how it is used\n",
+                    argv[optind + 2]);
         return 2;
     }
     o->umask &= 0777;

@@ -123,8 +123,12 @@ static int listen_tcp(struct listener *listener, const char *text, char **why)
     struct addrinfo *found;
     int unusable = 0;
 
-    if (address_split(text, &host, &port) != 0)
-        return listen_error(why, text, "not of the form HOST:PORT", EINVAL);
+    if (address_split(text, &host, &port) != 0) {
+        *why = xasprintf("cannot listen on %s: neither HOST:PORT, with a port up to 65535, nor "
+                         "unix:PATH",
+                         text);
+        return ECP_EUNREACHABLE;
+    }
     int e = address_look_up(host, port, AI_PASSIVE, &found);
     free(host);
     free(port);
@@ -143,7 +147,8 @@ static int listen_tcp(struct listener *listener, const char *text, char **why)
         }
     }
     freeaddrinfo(found);
-    return listener->count ? 0 : listen_error(why, text, "address", unusable);
+    return listener->count ? 0
+                           : listen_error(why, text, "no address of this host", unusable);
 }
 
 /* Whether nobody listens at a socket file that exists. */

@@ -73,6 +73,8 @@ assert_fails "stats of no mount" ecp stats "$dir"
 assert_said "is that where an ecpfs is mounted"
 
 assert_fails "unknown command" ecp frobnicate
+assert_fails "unknown option of a command" ecp get --frobnicate '^A'
+assert_said "^ecp: get: .*frobnicate"
 assert_fails "no command" ecp
 assert_fails "unknown namespace" ecp -s "ecp://127.0.0.1:$port/NOWHERE" ping
 assert_said namespace

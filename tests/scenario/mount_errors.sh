@@ -16,15 +16,23 @@ no_mount() {
 }
 no_mount "unknown host" ecp://no-such-host.invalid/USER "$x"
 no_mount "refused" ecp://127.0.0.1:1/USER "$x"
+assert_said 'is ecpd running'
 no_mount "unknown namespace" "ecp://127.0.0.1:$port/NOWHERE" "$x"
 assert_said namespace
 no_mount "bad URL" http://127.0.0.1/USER "$x"
+ecpfs http://127.0.0.1/USER "$x" 2>/dev/null
+assert_eq 2 $? "a bad URL is wrong usage"
 no_mount "no such mountpoint" "$URL" "$dir/mnt/nowhere"
 assert_said 'nowhere'
 : >"$dir/file"
 no_mount "a file as mountpoint" "$URL" "$dir/file"
 no_mount "unknown option" "$URL" "$x" -o frobnicate=1
 assert_fails "no arguments" ecpfs
+assert_said '^usage:'
+assert_fails "no mountpoint" ecpfs "$URL"
+assert_said "where to mount $URL"
+assert_fails "too many arguments" ecpfs "$URL" "$x" more
+assert_said 'unexpected argument "more"'
 
 # In the background: the command returns when the mount is there.
 assert_ok "background mount" timeout 60 ecpfs "$URL" "$x"

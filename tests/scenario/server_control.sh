@@ -59,6 +59,11 @@ wait_until 10 notified_times READY=1 3 || fail "readiness after the second reloa
 [ ! -e "$dir/socket" ] || fail "the removed listener's socket is still there"
 assert_fails "the removed namespace" ecp -s "$base/EXTRA" ping
 assert_said "no namespace"
+assert_fails "no address" ecpd --foreground --data "$dir/other" --listen nowhere
+assert_said "HOST:PORT"
+assert_fails "an address of another host" ecpd --foreground --data "$dir/other" --listen 192.0.2.1:5972
+assert_said "cannot listen on 192.0.2.1:5972: no address of this host"
+
 # A configuration that is refused is a reload that ended, too.
 echo 'namespace EXTRA { database = "nowhere" }' >>"$dir/ecpd.conf"
 kill -HUP "$ecpd_pid"
