@@ -232,6 +232,22 @@ static bool told(struct mount *m, const char *why)
     return is_new;
 }
 
+static void say_away(struct mount *m, const char *why)
+{
+    bool first = !m->why;
+
+    if (!told(m, why))
+        return;
+    if (first && m->o.soft)
+        log_warning("%s: connection lost: %s; what needs the server fails after %u s", m->url.text,
+                    why, m->o.timeo);
+    else if (first)
+        log_warning("%s: connection lost: %s; what needs the server waits until it is back",
+                    m->url.text, why);
+    else
+        log_warning("%s: %s", m->url.text, why);
+}
+
 static void state_changed(void *cookie, enum client_state state, int error, const char *why)
 {
     struct mount *m = cookie;
@@ -241,8 +257,7 @@ static void state_changed(void *cookie, enum client_state state, int error, cons
         log_notice("connected to %s again", m->url.text);
         told(m, NULL);
     } else if (why && m->mounted) {
-        if (told(m, why))
-            log_warning("%s: %s", m->url.text, why);
+        say_away(m, why);
     } else if (why && (state == CLIENT_LOST || error)) {
         fail(m, xasprintf("%s: %s%s", m->url.text, why,
                           error == ECP_EUNREACHABLE || error == ECP_ETIMEOUT

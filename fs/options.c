@@ -210,7 +210,8 @@ int options_parse(struct options *o, int argc, char **argv)
         else if (argc - optind == 1)
             fprintf(stderr, "ecpfs: where to mount %s? ecpfs URL MOUNTPOINT\n", argv[optind]);
         else
-            fprintf(stderr, "ecpfs: unexpected argument \"%s\"; ecpfs --help shows how it is used\n",
+            fprintf(stderr,
+                    "ecpfs: unexpected argument \"%s\"; ecpfs --help shows how it is used\n",
                     argv[optind + 2]);
         return 2;
     }

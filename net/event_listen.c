@@ -147,8 +147,7 @@ static int listen_tcp(struct listener *listener, const char *text, char **why)
         }
     }
     freeaddrinfo(found);
-    return listener->count ? 0
-                           : listen_error(why, text, "no address of this host", unusable);
+    return listener->count ? 0 : listen_error(why, text, "no address of this host", unusable);
 }
 
 /* Whether nobody listens at a socket file that exists. */

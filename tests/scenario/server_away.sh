@@ -233,6 +233,10 @@ said 'fsync 5'
 said 'unlock 0'
 said 'range 0'
 said 'close 0'
+says "$hard_log" 'connection lost: .*; what needs the server waits until it is back$' ||
+    fail "the log does not tell that processes wait"
+says "$soft_log" 'connection lost: .*; what needs the server fails after [0-9]+ s$' ||
+    fail "the log does not tell that operations will fail"
 wait_until 20 says "$soft_log" '\^T\("soft"\): 4 bytes .* lost' || fail "the log does not name what is lost"
 wait_until 20 gone $under_way || fail "an update that was sent is waited for"
 says "$dir/mkdir.err" 'Input/output error' || fail "mkdir: $(cat "$dir/mkdir.err")"
