@@ -146,10 +146,9 @@ int cmd_set(struct cli *cli, int argc, char **argv)
     return code;
 }
 
-static int kill_all(struct cli *cli, int argc, char **argv, enum update_kind kind)
+/* all: the whole namespace may be meant. */
+static int kill_each(struct cli *cli, int argc, char **argv, enum update_kind kind, bool all)
 {
-    if (getopt_long(argc, argv, "", (struct option[]){{0}}, NULL) != -1)
-        return EXIT_USAGE;
     size_t count = (size_t)(argc - optind);
     if (!count)
         return cli_usage(cli, "which node? try: ecp %s --help", cli->command);
@@ -159,6 +158,9 @@ static int kill_all(struct cli *cli, int argc, char **argv, enum update_kind kin
         code = target_parse(cli, argv[optind + (int)i], false, &targets[i]);
         if (!code && kind == UPDATE_ZKILL && is_root(cli, &targets[i]))
             code = EXIT_USAGE;
+        else if (!code && !all && targets[i].key.len == 0)
+            code = cli_usage(cli, "%s is the whole namespace: say --all to remove every global",
+                             argv[optind + (int)i]);
     }
     if (!code)
         code = session_open(cli);
@@ -172,12 +174,22 @@ static int kill_all(struct cli *cli, int argc, char **argv, enum update_kind kin
 
 int cmd_kill(struct cli *cli, int argc, char **argv)
 {
-    return kill_all(cli, argc, argv, UPDATE_KILL);
+    static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {0}};
+    bool all = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "a", options, NULL)) != -1) {
+        if (option != 'a')
+            return EXIT_USAGE;
+        all = true;
+    }
+    return kill_each(cli, argc, argv, UPDATE_KILL, all);
 }
 
 int cmd_zkill(struct cli *cli, int argc, char **argv)
 {
-    return kill_all(cli, argc, argv, UPDATE_ZKILL);
+    if (getopt_long(argc, argv, "", (struct option[]){{0}}, NULL) != -1)
+        return EXIT_USAGE;
+    return kill_each(cli, argc, argv, UPDATE_ZKILL, false);
 }
 
 static int data_of(const struct node *node)

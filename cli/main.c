@@ -17,7 +17,7 @@ static const struct command {
 } commands[] = {
     {"get", "REF [-n] [-0]", "print a node's value", cmd_get},
     {"set", "REF [VALUE|-] [--create] [--if-stamp N]", "give a node a value", cmd_set},
-    {"kill", "REF...", "remove nodes and all below them", cmd_kill},
+    {"kill", "[-a|--all] REF...", "remove nodes and all below them", cmd_kill},
     {"zkill", "REF...", "remove nodes' values only", cmd_zkill},
     {"data", "REF", "print $DATA: 0, 1, 10 or 11", cmd_data},
     {"incr", "REF [BY]", "add to a value, print the result", cmd_incr},

@@ -36,6 +36,7 @@ _ecp()
             return ;;
         get) options="-n --raw -0 --null" ;;
         set) options="--create --if-stamp" ;;
+        kill) options="-a --all" ;;
         order) options="-r --reverse -f --first -a --all -0 --null" ;;
         query) options="-r --reverse" ;;
         import) options="-f --format --strict -q --quiet -b --batch" ;;

@@ -53,6 +53,10 @@ assert_ok kill ecp kill '^X'
 assert_eq 0 "$(ecp data '^X')" kill
 assert_eq 10 "$(ecp data '^Y')" "kill takes its subtree only"
 assert_ok "kill of nothing" ecp kill '^X'
+node_set '^X' 1
+assert_fails "kill of the whole namespace" ecp kill '^X' ^
+assert_said 'say --all'
+assert_eq 1 "$(node_get '^X')" "nothing was removed"
 
 assert_ok info ecp info '^Y'
 [ -s "$dir/out" ] || fail "info says nothing"
@@ -65,6 +69,8 @@ for i in 1 2 3 4; do
 done
 for i in 1 2 3 4; do wait "${jobs[i]}" || fail "incr failed"; done
 assert_eq 100 "$(node_get '^C')" "increments of four processes"
+assert_ok "kill of the whole namespace" ecp kill --all ^
+assert_eq "" "$(ecp order --all ^)" "what is left of it"
 
 assert_ok "stats" ecp stats
 grep -q '^updates [1-9][0-9]*$' "$dir/out" && grep -q '^leases 0$' "$dir/out" ||
