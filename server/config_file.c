@@ -13,6 +13,8 @@
 #include "server/config_store.h"
 #include "net/url.h"
 
+#define AT_END "end-of-file" /* not for users */
+
 /* ---- Building ---- */
 
 void config_add_listen(struct config *config, const char *address)
@@ -108,7 +110,9 @@ static void note_error(cfg_t *cfg, const char *format, va_list args)
     if (vasprintf(&text, format, args) < 0)
         log_fatal("out of memory");
     if (cfg && cfg->filename)
-        first_error = xasprintf("%s:%d: %s", cfg->filename, cfg->line, text);
+        first_error =
+            xasprintf("%s:%d: %s", cfg->filename, cfg->line,
+                      strstr(text, "'" AT_END "'") ? "the file ends, and a } is missing" : text);
     else
         first_error = xstrdup(text);
     free(text);
@@ -265,6 +269,7 @@ static cfg_t *config_grammar(void)
         CFG_INT("lease", 10, CFGF_NONE),
         CFG_INT("recovery", 60, CFGF_NONE),
         CFG_STR("log-level", level_default, CFGF_NONE),
+        CFG_BOOL(AT_END, cfg_false, CFGF_NONE),
         CFG_SEC("database", database, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_SEC("namespace", namespace, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
         CFG_END(),
@@ -285,6 +290,35 @@ static cfg_t *config_grammar(void)
     return cfg;
 }
 
+/* libConfuse takes the end of a file for that of a section. So a line is added which it only knows
+ * outside of them: half a file must not be taken for a whole one. */
+static int parse(cfg_t *cfg, const char *path)
+{
+    FILE *file = fopen(path, "re"), *whole = NULL;
+    struct buf text = {0};
+    char part[4096];
+    size_t n;
+    int result = CFG_FILE_ERROR, saved;
+
+    while (file && (n = fread(part, 1, sizeof(part), file)) > 0)
+        buf_append(&text, part, n);
+    if (file && !ferror(file)) {
+        buf_append_str(&text, "\n" AT_END " = true\n");
+        whole = fmemopen(text.data, text.len, "r");
+    }
+    if (whole) {
+        cfg->filename = strdup(path); /* for messages; freed with cfg */
+        result = cfg_parse_fp(cfg, whole);
+        fclose(whole);
+    }
+    saved = errno;
+    if (file)
+        fclose(file);
+    buf_free(&text);
+    errno = saved;
+    return result;
+}
+
 int config_read(const char *path, struct config *config, char **why)
 {
     cfg_t *cfg = config_grammar();
@@ -294,7 +328,7 @@ int config_read(const char *path, struct config *config, char **why)
     *why = NULL;
     first_error = NULL;
     errno = 0;
-    result = cfg_parse(cfg, path);
+    result = parse(cfg, path);
     if (result == CFG_FILE_ERROR)
         first_error = xasprintf("%s: %s", path, strerror(errno ? errno : EIO));
     if (result != CFG_SUCCESS || take(cfg, config) < 0) {

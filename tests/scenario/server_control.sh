@@ -59,6 +59,12 @@ wait_until 10 notified_times READY=1 3 || fail "readiness after the second reloa
 [ ! -e "$dir/socket" ] || fail "the removed listener's socket is still there"
 assert_fails "the removed namespace" ecp -s "$base/EXTRA" ping
 assert_said "no namespace"
+printf 'namespace USER {\n    database = "user"\n' >"$dir/half.conf"
+assert_fails "half a configuration" ecpd --foreground --data "$dir/other" --config "$dir/half.conf"
+assert_said "half.conf:[34]: the file ends, and a } is missing"
+mkdir "$dir/conf"
+assert_fails "a directory" ecpd --foreground --data "$dir/other" --config "$dir/conf"
+assert_said "conf: Is a directory"
 assert_fails "no address" ecpd --foreground --data "$dir/other" --listen nowhere
 assert_said "HOST:PORT"
 assert_fails "an address of another host" ecpd --foreground --data "$dir/other" --listen 192.0.2.1:5972
