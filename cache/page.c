@@ -7,11 +7,12 @@
 #include "base/buf.h"
 #include "base/mutation.h"
 
-/* A value that has a block of its own. */
-static bool is_attached(const struct cpage *p, struct slice value)
+#define FEW 4 /* entries that need not lie in the arena */
+
+/* A name or value that has a block of its own. */
+static bool is_attached(const struct cpage *p, struct slice s)
 {
-    const uint8_t *arena = (const uint8_t *)p->arena;
-    return value.len && (value.data < arena || value.data >= arena + p->arena_len);
+    return s.len && (s.data < p->arena || s.data >= p->arena + p->arena_len);
 }
 
 static void set_value(struct cpage *p, struct entry *e, struct slice value)
@@ -27,6 +28,18 @@ static void drop_value(struct cpage *p, struct entry *e)
         free((void *)e->node.value.data);
     }
     e->node.value = slice_of(NULL, 0);
+}
+
+static void drop_entries(struct cpage *p, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        struct entry *e = &p->entries[i];
+        drop_value(p, e);
+        if (is_attached(p, e->sub)) {
+            p->bytes -= e->sub.len;
+            free((void *)e->sub.data);
+        }
+    }
 }
 
 static struct slice own(struct slice s)
@@ -46,17 +59,9 @@ static void set_place(struct cpage *p, struct place *to, struct place from)
 
 /* ---- Building ---- */
 
-static size_t entry_bytes(const struct cpage *old, const struct entry *e)
+static size_t arena_bytes(const struct cpage *old, struct slice s)
 {
-    return e->sub.len + (old && is_attached(old, e->node.value) ? 0 : e->node.value.len);
-}
-
-static uint8_t *put(uint8_t *at, struct slice *s)
-{
-    if (s->len)
-        memcpy(at, s->data, s->len);
-    s->data = at;
-    return at + s->len;
+    return old && is_attached(old, s) ? 0 : s.len;
 }
 
 /* Runs of entries make a page. What is attached in old goes over to it. */
@@ -66,18 +71,28 @@ struct run {
     size_t count;
 };
 
+static uint8_t *put(struct cpage *p, const struct cpage *old, uint8_t *at, struct slice *s)
+{
+    if (old && is_attached(old, *s)) {
+        p->bytes += s->len;
+        return at;
+    }
+    if (s->len)
+        memcpy(at, s->data, s->len);
+    s->data = at;
+    return at + s->len;
+}
+
 static uint8_t *fill(struct cpage *p, const struct run *run, uint8_t *at)
 {
     for (size_t i = 0; i < run->count; i++) {
         struct entry *e = &p->entries[p->count++];
         *e = run->entries[i];
-        at = put(at, &e->sub);
-        if (run->old && is_attached(run->old, e->node.value))
-            p->bytes += e->node.value.len;
-        else if (e->node.value.data && e->node.value.len == 0)
+        at = put(p, run->old, at, &e->sub);
+        if (e->node.value.data && e->node.value.len == 0)
             e->node.value.data = (const uint8_t *)"";
         else if (e->node.value.data)
-            at = put(at, &e->node.value);
+            at = put(p, run->old, at, &e->node.value);
     }
     return at;
 }
@@ -91,13 +106,15 @@ static struct cpage *build(const struct run *runs, size_t run_count)
     for (size_t r = 0; r < run_count; r++) {
         count += runs[r].count;
         for (size_t i = 0; i < runs[r].count; i++)
-            bytes += entry_bytes(runs[r].old, &runs[r].entries[i]);
+            bytes += arena_bytes(runs[r].old, runs[r].entries[i].sub) +
+                     arena_bytes(runs[r].old, runs[r].entries[i].node.value);
     }
-    bytes += count * sizeof(struct entry);
     p = xmalloc(sizeof(*p) + bytes);
-    *p = (struct cpage){.arena_len = bytes, .bytes = sizeof(*p) + bytes};
-    p->entries = p->arena;
-    at = (uint8_t *)(p->entries + count);
+    *p = (struct cpage){.arena_len = bytes,
+                        .bytes = sizeof(*p) + bytes + count * sizeof(struct entry)};
+    p->entries = xmalloc(count * sizeof(struct entry));
+    p->cap = count;
+    at = p->arena;
     for (size_t r = 0; r < run_count; r++)
         at = fill(p, &runs[r], at);
     return p;
@@ -133,14 +150,14 @@ static void free_parts(struct cpage *p)
 {
     drop_holes(p, 0, p->hole_count);
     free(p->holes);
+    free(p->entries);
     free((void *)p->first.sub.data);
     free((void *)p->end.sub.data);
 }
 
 void cpage_free(struct cpage *p)
 {
-    for (size_t i = 0; i < p->count; i++)
-        drop_value(p, &p->entries[i]);
+    drop_entries(p, 0, p->count);
     free_parts(p);
     free(p);
 }
@@ -225,15 +242,28 @@ void cpage_punch(struct cpage *p, struct slice sub)
     p->bytes += sub.len;
 }
 
+/* The entries [from, to) go, and there is room for `count` others in their place. */
+static void make_way(struct cpage *p, size_t from, size_t to, size_t count)
+{
+    size_t left = p->count - (to - from);
+
+    drop_entries(p, from, to);
+    if (left + count > p->cap) {
+        size_t cap = left + count + left / 4;
+        p->entries = xrealloc(p->entries, cap * sizeof(*p->entries));
+        p->bytes += (cap - p->cap) * sizeof(*p->entries);
+        p->cap = cap;
+    }
+    memmove(p->entries + from + count, p->entries + to, (p->count - to) * sizeof(*p->entries));
+    p->count = left + count;
+}
+
 void cpage_trim_head(struct cpage *p, struct place first)
 {
     size_t i = cpage_lower(p, first);
 
-    for (size_t k = 0; k < i; k++)
-        drop_value(p, &p->entries[k]);
+    make_way(p, 0, i, 0);
     drop_holes(p, 0, cpage_hole(p, first));
-    p->entries += i;
-    p->count -= i;
     set_place(p, &p->first, first);
 }
 
@@ -241,10 +271,8 @@ void cpage_trim_tail(struct cpage *p, struct place end)
 {
     size_t i = cpage_lower(p, end);
 
-    for (size_t k = i; k < p->count; k++)
-        drop_value(p, &p->entries[k]);
+    make_way(p, i, p->count, 0);
     drop_holes(p, cpage_hole(p, end), p->hole_count);
-    p->count = i;
     p->to_end = false;
     set_place(p, &p->end, end);
 }
@@ -268,17 +296,32 @@ static struct cpage *rebuild(struct cpage *p, const struct page *page, size_t fr
     struct cpage *q = build(runs, 3);
     struct cpage fresh = *q;
 
-    for (size_t i = from; i < to; i++)
-        drop_value(p, &p->entries[i]);
+    drop_entries(p, from, to);
+    free(p->entries);
     *q = *p;
-    q->entries = q->arena;
+    q->entries = fresh.entries;
     q->count = fresh.count;
+    q->cap = fresh.cap;
     q->arena_len = fresh.arena_len;
     q->bytes = fresh.bytes + p->first.sub.len + p->end.sub.len + p->hole_cap * sizeof(*p->holes);
     for (size_t i = 0; i < p->hole_count; i++)
         q->bytes += p->holes[i].len;
     free(p);
     return q;
+}
+
+/* The same for a few, in blocks of their own. */
+static void patch(struct cpage *p, const struct page *page, size_t from, size_t to)
+{
+    make_way(p, from, to, page->count);
+    for (size_t i = 0; i < page->count; i++) {
+        struct entry *e = &p->entries[from + i];
+        *e = page->entries[i];
+        e->sub = own(e->sub);
+        p->bytes += e->sub.len;
+        if (e->node.value.data)
+            set_value(p, e, e->node.value);
+    }
 }
 
 static void refill(struct cpage *p, const struct page *page, size_t from)
@@ -302,6 +345,8 @@ struct cpage *cpage_splice(struct cpage *p, const struct page *page, struct plac
     drop_holes(p, cpage_hole(p, first), page->to_end ? p->hole_count : cpage_hole(p, end));
     if (to - from == page->count && same_names(p->entries + from, page->entries, page->count))
         refill(p, page, from);
+    else if (page->count <= FEW)
+        patch(p, page, from, to);
     else
         p = rebuild(p, page, from, to);
     if (page->parent.len == 0) {

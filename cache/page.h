@@ -27,8 +27,8 @@ static inline struct place place_at(struct slice sub)
 
 /*
  * [first, end) is known but for the holes. Entries and holes are in key order; a hole stands at a
- * level, whether it has an entry or not. What the entries point to lies in the arena, but values
- * attached later have a block of their own.
+ * level, whether it has an entry or not. What the entries point to lies in the arena as far as it
+ * came with the page; names and values of later have blocks of their own.
  */
 struct dir;
 struct cpage {
@@ -43,12 +43,12 @@ struct cpage {
     uint32_t budget; /* of the load that brought it */
     struct node self;
     struct entry *entries;
-    size_t count;
+    size_t count, cap;
     struct slice *holes;
     size_t hole_count, hole_cap;
     size_t bytes; /* all that it takes */
     size_t arena_len;
-    struct entry arena[]; /* entries, then bytes */
+    uint8_t arena[];
 };
 
 /* A page as it came. */

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 
 #define FIRST_BUCKETS 64
-#define FILL_MOST     1024 /* entries of a page into which single ones are still put */
+#define FILL_MOST     4096 /* entries of a page into which single ones are still put */
 
 void table_init(struct table *t, void (*gone)(void *cookie, uint64_t lease, enum table_gone why),
                 void *cookie)

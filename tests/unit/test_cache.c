@@ -440,6 +440,44 @@ Test(cache, own_leaf_that_comes_is_known_and_its_directory_too)
     cr_assert_eq(fake_reads(f) + fake_nodes(f), asked);
 }
 
+static void put_or_remove(int second, bool remove)
+{
+    struct key key = key2("A", 1, second);
+    struct update u = {.kind = remove ? UPDATE_ZKILL : UPDATE_SET, .key = key_slice(&key)};
+    struct got g = {0};
+
+    u.value = slice_str(remove ? "" : "value");
+    cache_update(c, &u, 1, got_update, &g);
+    fake_settle(f);
+    cr_assert(g.calls == 1 && g.error == 0);
+}
+
+Test(cache, own_leaves_come_and_go_among_others_and_take_no_more_memory_each_time)
+{
+    uint64_t bytes = 0;
+    size_t asked;
+
+    for (int i = 0; i < 10; i++)
+        set("A", 1, 10 * i, "other");
+    list("A", -1);
+    list("A", 1);
+    asked = fake_reads(f) + fake_nodes(f);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 99; i >= 0; i--) /* every tenth is there */
+            put_or_remove(i, false);
+        cr_assert_eq(list("A", 1), 100);
+        for (int i = 0; i < 100; i++)
+            if (i % 10)
+                put_or_remove(i, true);
+        cr_assert_eq(list("A", 1), 10);
+        for (int i = 0; i < 100; i++)
+            cr_assert(cached("A", 1, i, 100));
+        cr_assert(round == 0 || figure("cache_bytes") == bytes);
+        bytes = figure("cache_bytes");
+    }
+    cr_assert_eq(fake_reads(f) + fake_nodes(f), asked, "nothing had to be asked for");
+}
+
 Test(cache, own_leaf_in_a_directory_that_may_be_new_leaves_that_unknown)
 {
     struct got g;
