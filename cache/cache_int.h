@@ -23,8 +23,20 @@ struct fold {
 
 enum call_kind { CALL_NODE, CALL_PAGE, CALL_UPDATE, CALL_SYNC, CALL_SPACE };
 
+/* Whom the call's end is told. */
+struct cache_done {
+    union {
+        cache_node_fn *node;
+        cache_page_fn *page;
+        cache_update_fn *update; /* NULL: cancelled, but may be applied */
+        upstream_sync_fn *sync;
+        upstream_space_fn *space;
+    };
+    void *cookie;
+};
+
 /* A call is in `calls` until its done is called or it is cancelled; while it waits for a load, also
- * among that load's waiters. */
+ * among that load's waiters. Its memory reaches as far as its kind needs. */
 struct cache_call {
     struct cache *cache;
     enum call_kind kind;
@@ -34,21 +46,18 @@ struct cache_call {
     struct loop_event *event;      /* an answer is at hand, or an orphan's end */
     struct upstream_call *up_call; /* UPDATE, SYNC, SPACE */
     struct bar *bar;               /* UPDATE */
-    struct fold fold;              /* UPDATE */
     uint64_t asked;                /* cache->moment when it was */
-    union {
-        cache_node_fn *node;
-        cache_page_fn *page;
-        cache_update_fn *update; /* NULL: cancelled, but may be applied */
-        upstream_sync_fn *sync;
-        upstream_space_fn *space;
-    } done;
-    void *cookie;
+    struct cache_done done;
     uint32_t max_value; /* NODE */
     bool apart;         /* a page did not answer it: asks for itself, without a lease */
     bool after;         /* PAGE */
-    struct key key;     /* NODE; PAGE: the parent */
-    struct key from;    /* PAGE */
+    union {
+        struct {
+            struct key key;  /* NODE; PAGE: the parent */
+            struct key from; /* PAGE */
+        };
+        struct fold fold; /* UPDATE */
+    };
 };
 
 /* ---- Loads ---- */

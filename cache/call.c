@@ -3,15 +3,28 @@
 #include "cache/cache_int.h"
 #include "base/mutation.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+
+static size_t size_of(enum call_kind kind)
+{
+    switch (kind) {
+    case CALL_NODE:
+        return offsetof(struct cache_call, from);
+    case CALL_UPDATE:
+        return offsetof(struct cache_call, fold) + sizeof(struct fold);
+    default:
+        return sizeof(struct cache_call);
+    }
+}
 
 static struct cache_call *call_new(struct cache *c, enum call_kind kind, void *cookie)
 {
-    struct cache_call *call = xcalloc(1, sizeof(*call));
+    struct cache_call *call = xcalloc(1, size_of(kind));
 
     call->cache = c;
     call->kind = kind;
-    call->cookie = cookie;
+    call->done.cookie = cookie;
     call->asked = ++c->moment;
     call->next = c->calls;
     if (call->next)
@@ -31,7 +44,8 @@ void cache_call_end(struct cache_call *call)
         c->up->ops->cancel(c->up, call->up_call);
     if (call->bar)
         bar_free(c, call->bar);
-    fold_free(&call->fold);
+    if (call->kind == CALL_UPDATE)
+        fold_free(&call->fold);
     *(call->prev ? &call->prev->next : &c->calls) = call->next;
     if (call->next)
         call->next->prev = call->prev;
@@ -61,41 +75,49 @@ static struct cache_call *start_read(struct cache_call *call, bool found)
     return call;
 }
 
-bool cache_call_answer(struct cache_call *call, const struct node *self)
+/* The page refers to its place, which lives longer than the call. */
+static bool answer_with_page(struct cache_call *call, const struct node *self)
 {
-    struct cache *c = call->cache;
-    struct cache_call was = *call;
-    struct place from = {.sub = key_slice(&was.from), .after = was.after};
-    struct slice key = key_slice(&was.key);
+    struct cache_done done = call->done;
+    struct key parent = call->key, first = call->from;
+    struct place from = {.sub = key_slice(&first), .after = call->after};
+    struct page page;
     uint64_t until;
 
-    if (call->kind == CALL_NODE) {
-        struct node node;
-        if (!cache_find_node(c, key, call->max_value, &node, &until))
-            return false;
-        cache_call_end(call);
-        was.done.node(was.cookie, 0, &node, until);
-    } else {
-        struct page page;
-        if (!cache_find_page(c, key, from, &page, &until))
-            return false;
-        if (self)
-            page.self = *self;
-        cache_call_end(call);
-        was.done.page(was.cookie, 0, &page, until);
-    }
+    if (!cache_find_page(call->cache, key_slice(&parent), from, &page, &until))
+        return false;
+    if (self)
+        page.self = *self;
+    cache_call_end(call);
+    done.page(done.cookie, 0, &page, until);
+    return true;
+}
+
+bool cache_call_answer(struct cache_call *call, const struct node *self)
+{
+    struct cache_done done = call->done;
+    struct node node;
+    uint64_t until;
+
+    if (call->kind == CALL_PAGE)
+        return answer_with_page(call, self);
+    if (!cache_find_node(call->cache, key_slice(&call->key), call->max_value, &node, &until))
+        return false;
+    cache_call_end(call);
+    done.node(done.cookie, 0, &node, until);
     return true;
 }
 
 void cache_call_fail(struct cache_call *call, int error)
 {
-    struct cache_call was = *call;
+    struct cache_done done = call->done;
+    bool is_node = call->kind == CALL_NODE;
 
     cache_call_end(call);
-    if (was.kind == CALL_NODE)
-        was.done.node(was.cookie, error, NULL, 0);
+    if (is_node)
+        done.node(done.cookie, error, NULL, 0);
     else
-        was.done.page(was.cookie, error, NULL, 0);
+        done.page(done.cookie, error, NULL, 0);
 }
 
 struct cache_call *cache_node(struct cache *c, struct slice key, uint32_t max_value,
@@ -137,7 +159,8 @@ static bool outcome_unknown(int error)
 
 static void update_done(void *cookie, int error, const struct upstream_applied *applied)
 {
-    struct cache_call *call = cookie, was = *call;
+    struct cache_call *call = cookie;
+    struct cache_done done = call->done;
     struct cache *c = call->cache;
 
     call->up_call = NULL;
@@ -149,8 +172,8 @@ static void update_done(void *cookie, int error, const struct upstream_applied *
         recall_own(c, call->bar->touches, call->bar->count);
     }
     cache_call_end(call);
-    if (was.done.update)
-        was.done.update(was.cookie, error, error ? 0 : applied->stamp);
+    if (done.update)
+        done.update(done.cookie, error, error ? 0 : applied->stamp);
 }
 
 struct cache_call *cache_update(struct cache *c, const struct update *updates, size_t count,
@@ -194,11 +217,12 @@ static void cancel_update(struct cache_call *call)
 
 static void sync_done(void *cookie, int error)
 {
-    struct cache_call *call = cookie, was = *call;
+    struct cache_call *call = cookie;
+    struct cache_done done = call->done;
 
     call->up_call = NULL;
     cache_call_end(call);
-    was.done.sync(was.cookie, error);
+    done.sync(done.cookie, error);
 }
 
 struct cache_call *cache_sync(struct cache *c, upstream_sync_fn *done, void *cookie)
@@ -212,11 +236,12 @@ struct cache_call *cache_sync(struct cache *c, upstream_sync_fn *done, void *coo
 
 static void space_done(void *cookie, int error, const struct space *space)
 {
-    struct cache_call *call = cookie, was = *call;
+    struct cache_call *call = cookie;
+    struct cache_done done = call->done;
 
     call->up_call = NULL;
     cache_call_end(call);
-    was.done.space(was.cookie, error, space);
+    done.space(done.cookie, error, space);
 }
 
 struct cache_call *cache_space(struct cache *c, upstream_space_fn *done, void *cookie)

@@ -178,21 +178,21 @@ static struct node node_in(const struct page *page, struct slice key)
 /* False: the value must be asked for by itself. */
 static bool answer_node(struct cache_call *call, struct node node)
 {
-    struct cache_call was = *call;
+    struct cache_done done = call->done;
 
     if (!node_satisfies(&node, call->max_value))
         return false;
     if (node.value_len > call->max_value)
         node.value = slice_of(NULL, 0);
     cache_call_end(call);
-    was.done.node(was.cookie, 0, &node, 0);
+    done.node(done.cookie, 0, &node, 0);
     return true;
 }
 
 /* False: all that came lies before what was asked for. */
 static bool answer_page(struct cache_call *call, struct page page)
 {
-    struct cache_call was = *call;
+    struct cache_done done = call->done;
 
     if (call->after && page.count && slice_equal(page.entries[0].sub, key_slice(&call->from))) {
         page.entries++;
@@ -201,7 +201,7 @@ static bool answer_page(struct cache_call *call, struct page page)
     if (page.count == 0 && !page.to_end)
         return false;
     cache_call_end(call);
-    was.done.page(was.cookie, 0, &page, 0);
+    done.page(done.cookie, 0, &page, 0);
     return true;
 }
 
