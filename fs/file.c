@@ -15,18 +15,22 @@ static void open_lock(struct op *op)
     op_opened(op);
 }
 
-static void open_finish(struct op *op, const struct node *node, uint64_t until)
+static void open_begin(fuse_req_t req, struct inode *in, const struct node *node, uint64_t until,
+                       struct fuse_file_info *fi)
 {
-    struct inode *in = op->in;
-
-    pages_open(op->fs, in, node, until, &op->fi);
-    if (op->fi.flags & O_TRUNC) {
+    pages_open(in->fs, in, node, until, fi);
+    if (fi->flags & O_TRUNC) {
         buf_clear(&in->tail);
         in->have = true;
-        content_by(in, op->fi.fh, op->req);
-        content_resize(op->fs, in, 0);
-        content_begin(in, op->fi.fh, op->fi.flags);
+        content_by(in, fi->fh, req);
+        content_resize(in->fs, in, 0);
+        content_begin(in, fi->fh, fi->flags);
     }
+}
+
+static void open_finish(struct op *op, const struct node *node, uint64_t until)
+{
+    open_begin(op->req, op->in, node, until, &op->fi);
     op_opened(op);
 }
 
@@ -66,12 +70,12 @@ static bool open_now(fuse_req_t req, struct inode *in, struct fuse_file_info *fi
     uint64_t until;
     uint32_t max_value = pages_write(fi->flags) ? 0 : VALUE_MAX_LEN;
 
-    if (content_unsent(in) || in->leaving || (fi->flags & O_TRUNC) ||
+    if (content_unsent(in) || in->leaving ||
         !cache_node_now(in->fs->cache, key_slice(&in->key), max_value, &node, &until) ||
         !attr_matches(in, &node))
         return false;
     pages_seen(in, node.stamp);
-    pages_open(in->fs, in, &node, until, fi);
+    open_begin(req, in, &node, until, fi);
     reply_opened(req, in, fi);
     return true;
 }
@@ -314,21 +318,32 @@ void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 
 /* ---- write ---- */
 
+/* The content is here. */
+static int write_content(fuse_req_t req, struct inode *in, uint64_t handle, uint64_t offset,
+                         struct slice bytes)
+{
+    int error;
+
+    content_by(in, handle, req);
+    error = content_write(in->fs, in, offset, bytes);
+    if (error)
+        content_unload(in);
+    return error;
+}
+
 static void write_loaded(void *cookie, int error)
 {
     struct op *op = cookie;
-    size_t len = op->bytes.len;
+    struct slice bytes = buf_slice(&op->bytes);
 
-    if (!error) {
-        content_by(op->in, op->fi.fh, op->req);
-        error = content_write(op->fs, op->in, op->offset, buf_slice(&op->bytes));
-    }
-    if (error) {
+    if (error)
         content_unload(op->in);
+    else
+        error = write_content(op->req, op->in, op->fi.fh, op->offset, bytes);
+    if (error)
         op_error(op, error);
-    } else {
-        op_written(op, len);
-    }
+    else
+        op_written(op, bytes.len);
 }
 
 void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off,
@@ -353,15 +368,17 @@ void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, of
         error ? fuse_reply_err(req, error_errno(error)) : fuse_reply_write(req, size);
         return;
     }
+    content_resume(in, fi->fh);
+    if (in->gone || in->have) {
+        error = write_content(req, in, fi->fh, (uint64_t)off, slice_of(bytes, size));
+        error ? fuse_reply_err(req, error_errno(error)) : fuse_reply_write(req, size);
+        return;
+    }
     op = op_new(fs, req, in);
     op->fi = *fi;
     op->offset = (uint64_t)off;
     buf_append(&op->bytes, bytes, size);
-    content_resume(in, fi->fh);
-    if (op->in->gone)
-        write_loaded(op, 0);
-    else
-        op_load(op, op->in, write_loaded);
+    op_load(op, in, write_loaded);
 }
 
 /* ---- flush, fsync, release ---- */

@@ -19,22 +19,46 @@ struct flush {
 };
 
 static void flush_start(struct fs *fs, struct inode *in, bool again);
-static void flush_later(struct inode *in);
 
-static void timer_fired(void *cookie)
+/* ---- what nobody waits for is sent a second after it was written ---- */
+
+void content_not_due(struct inode *in)
 {
-    struct inode *in = cookie;
-
-    in->timer = NULL;
-    if (content_pending(in) && !in->flushing)
-        flush_start(in->fs, in, false);
+    if (in->due)
+        TAILQ_REMOVE(&in->fs->due, in, due_link);
+    in->due = 0;
 }
 
+static void send_due(void *cookie)
+{
+    struct fs *fs = cookie;
+    uint64_t now = loop_now(fs->loop);
+    struct inode *in;
+
+    fs->due_timer = NULL;
+    while ((in = TAILQ_FIRST(&fs->due)) && in->due <= now) {
+        content_not_due(in);
+        if (content_pending(in) && !in->flushing)
+            flush_start(fs, in, false);
+    }
+    if (in)
+        fs->due_timer = loop_timer(fs->loop, in->due - now, send_due, fs);
+}
+
+/* One timer for all: most are closed, and so sent, long before it. */
 static void flush_later(struct inode *in)
 {
-    if (!in->timer && !in->flushing && content_pending(in))
-        in->timer = loop_timer(in->fs->loop, LOOP_SEC, timer_fired, in);
+    struct fs *fs = in->fs;
+
+    if (in->due || in->flushing || !content_pending(in))
+        return;
+    in->due = loop_now(fs->loop) + LOOP_SEC;
+    TAILQ_INSERT_TAIL(&fs->due, in, due_link);
+    if (!fs->due_timer)
+        fs->due_timer = loop_timer(fs->loop, LOOP_SEC, send_due, fs);
 }
+
+/* ---- sending ---- */
 
 /* Wakes those that wait for no more than was sent. */
 static void flush_wake(struct fs *fs, struct inode *in, uint64_t writes, int error)
@@ -244,8 +268,7 @@ static void flush_start(struct fs *fs, struct inode *in, bool again)
     struct flush *f = xcalloc(1, sizeof(*f));
     struct update u = {.kind = UPDATE_SET, .key = key_slice(&in->key)};
 
-    loop_cancel(fs->loop, in->timer);
-    in->timer = NULL;
+    content_not_due(in);
     f->fs = fs;
     f->in = in;
     f->again = again;

@@ -95,7 +95,8 @@ struct inode {
     size_t sending;       /* bytes of it that are under way */
     uint64_t whole;       /* handle that began the content anew and cannot read; 0: none */
     struct buf base;      /* while it is not in data: what that wrote, and was sent before its end */
-    struct loop_event *timer;
+    TAILQ_ENTRY(inode) due_link;
+    uint64_t due; /* loop_now() when it is sent by itself; 0: not in fs->due */
     STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
     LIST_HEAD(, load) loads;             /* content being fetched */
     struct inode *next_id, *next_name;   /* hash chains */
@@ -142,6 +143,9 @@ struct fs {
     LIST_HEAD(, op) waiting;               /* operations under way */
     uint64_t timeo;                        /* ns, of a soft mount; 0: hard */
     struct loop_event *soft_timer;         /* while there is no connection */
+    struct loop_event *callers_timer;      /* of op_watch_caller */
+    TAILQ_HEAD(, inode) due;               /* to be sent by themselves, by time */
+    struct loop_event *due_timer;
     bool failing;                          /* it is over: nobody waits for the server */
     uint64_t lookups, handles;             /* that the kernel holds: sums of nlookup and opens */
     uint64_t requests;                     /* taken from the device since the start */
@@ -248,6 +252,8 @@ bool content_shown_to(const struct inode *in, uint64_t handle);
 void content_fence(struct fs *fs, struct inode *in);
 /* Content changed: it will be sent within a second. */
 void content_touched(struct fs *fs, struct inode *in);
+/* Not any more by itself. */
+void content_not_due(struct inode *in);
 /* The handle writes now; the thread of the request is noted with it. */
 void content_by(struct inode *in, uint64_t handle, fuse_req_t req);
 int content_resize(struct fs *fs, struct inode *in, uint64_t size);
@@ -284,10 +290,11 @@ struct op {
     void (*listed)(void *cookie, int error, const struct call_locks *locks);
     struct loop_event *patience, *watch, *settling;
     bool mutation; /* sent once, outcome matters: not given up lightly */
+    bool watched;  /* op_watch_caller */
     struct inode *in, *other;
     struct inode *waits_for; /* its content; step follows */
     inode_done_fn *step;
-    struct key key, to;
+    struct key key, *to; /* to: RENAME; its own */
     struct buf text;
     struct fuse_file_info fi;
     void (*then)(struct op *op); /* what comes after a step that several operations share */

@@ -127,6 +127,7 @@ void inode_table_init(struct fs *fs)
     fs->next_id = FUSE_ROOT_ID;
     LIST_INIT(&fs->locals);
     LIST_INIT(&fs->unsent);
+    TAILQ_INIT(&fs->due);
     LIST_INIT(&fs->lock_texts);
     LIST_INIT(&fs->recalls);
     LIST_INIT(&fs->retired);
@@ -148,7 +149,7 @@ static void inode_free(struct fs *fs, struct inode *in)
     inode_set_local(fs, in, false);
     if (in->is_unsent)
         LIST_REMOVE(in, unsent);
-    loop_cancel(fs->loop, in->timer);
+    content_not_due(in);
     buf_free(&in->text);
     buf_free(&in->data);
     buf_free(&in->tail);

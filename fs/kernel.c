@@ -136,24 +136,43 @@ static void recall_free(struct recall *r)
 
 static void recall_retry(void *cookie);
 
-/* Goes on when something is left to tell; else that is the end of it. */
-static void recall_next(struct recall *r)
+static bool recall_is_over(const struct recall *r)
 {
-    struct fs *fs = r->fs;
-    uint64_t serial = r->serial, now = loop_now(fs->loop);
+    return r->count == 0 && (r->settled == 0 || loop_now(r->fs->loop) >= r->settled);
+}
 
-    if (r->count == 0 && now < r->settled) {
-        r->timer = loop_timer(fs->loop, r->settled - now, recall_retry, r);
-        return;
-    }
+static void recall_wait(struct recall *r)
+{
+    struct loop *loop = r->fs->loop;
+
     if (r->count) {
-        r->timer = loop_timer(fs->loop, r->delay, recall_retry, r);
+        r->timer = loop_timer(loop, r->delay, recall_retry, r);
         r->delay = 2 * r->delay < RETRY_MAX ? 2 * r->delay : RETRY_MAX;
+    } else {
+        uint64_t now = loop_now(loop);
+        r->timer = loop_timer(loop, r->settled > now ? r->settled - now : 0, recall_retry, r);
+    }
+}
+
+/* Most are over when their inodes were told once; what is left of the others lives on. */
+static void recall_end(struct recall *begun)
+{
+    struct fs *fs = begun->fs;
+    struct recall *r;
+
+    if (recall_is_over(begun)) {
+        free(begun->inodes);
+        if (begun->serial)
+            cache_recalled(fs->cache, begun->serial);
         return;
     }
-    recall_free(r);
-    if (serial)
-        cache_recalled(fs->cache, serial);
+    r = xmalloc(sizeof(*r));
+    *r = *begun;
+    r->delay = RETRY_MIN;
+    LIST_INSERT_HEAD(&fs->recalls, r, link);
+    if (r->serial == 0)
+        fs->own_recalls++;
+    recall_wait(r);
 }
 
 static void recall_retry(void *cookie)
@@ -168,7 +187,15 @@ static void recall_retry(void *cookie)
             r->inodes[left++] = r->inodes[i];
     }
     r->count = left;
-    recall_next(r);
+    if (recall_is_over(r)) {
+        struct fs *fs = r->fs;
+        uint64_t serial = r->serial;
+        recall_free(r);
+        if (serial)
+            cache_recalled(fs->cache, serial);
+    } else {
+        recall_wait(r);
+    }
 }
 
 /* ---- which inodes a touch is about ---- */
@@ -226,36 +253,23 @@ static void recall_below(struct recall *r, const struct touch *touches, size_t c
     }
 }
 
-static struct recall *recall_new(struct fs *fs, uint64_t serial)
-{
-    struct recall *r = xcalloc(1, sizeof(*r));
-
-    r->fs = fs;
-    r->serial = serial;
-    r->delay = RETRY_MIN;
-    LIST_INSERT_HEAD(&fs->recalls, r, link);
-    if (serial == 0)
-        fs->own_recalls++;
-    return r;
-}
-
 static void recall(void *cookie, uint64_t serial, const struct touch *touches, size_t count)
 {
-    struct recall *r = recall_new(cookie, serial);
+    struct recall r = {.fs = cookie, .serial = serial};
     bool below = false;
 
     for (size_t i = 0; i < count; i++) {
         if (touches[i].kind == TOUCH_ENTRY)
-            recall_entry(r, touches[i].key);
+            recall_entry(&r, touches[i].key);
         else
             below = true;
     }
     if (below)
-        recall_below(r, touches, count);
+        recall_below(&r, touches, count);
     /* Own changes: until the caller is told, the old name leads to what still answers. */
-    if (r->named && (serial || below || r->held))
-        epoch_begin(r->fs);
-    recall_next(r);
+    if (r.named && (serial || below || r.held))
+        epoch_begin(r.fs);
+    recall_end(&r);
 }
 
 /* ---- own changes ---- */
@@ -271,19 +285,19 @@ static void recall_upwards(struct recall *r, struct slice key, unsigned levels)
 
 void kernel_changing(struct fs *fs, const struct update *u)
 {
-    struct recall *r = recall_new(fs, 0);
+    struct recall r = {.fs = fs};
     bool inside = u->kind == UPDATE_SET || u->kind == UPDATE_APPEND;
     unsigned levels = inside && u->cond == COND_PRESENT              ? 0
                       : u->flags & (UPDATE_IN_DIR | UPDATE_KEEP_DIR) ? 2
                                                                      : UINT_MAX;
 
-    recall_upwards(r, u->key, u->kind == UPDATE_MOVE ? UINT_MAX : levels);
+    recall_upwards(&r, u->key, u->kind == UPDATE_MOVE ? UINT_MAX : levels);
     if (u->kind == UPDATE_MOVE) {
         struct touch touches[] = {{TOUCH_SUBTREE, u->key}, {TOUCH_SUBTREE, u->value}};
-        recall_upwards(r, u->value, UINT_MAX);
-        recall_below(r, touches, 2);
+        recall_upwards(&r, u->value, UINT_MAX);
+        recall_below(&r, touches, 2);
     }
-    recall_next(r);
+    recall_end(&r);
 }
 
 /* Recalls under way go on: the other side may still wait for their answers. */

@@ -393,6 +393,8 @@ static int serve(struct mount *m)
     }
     loop_cancel(m->fs.loop, m->deadline);
     loop_cancel(m->fs.loop, m->fs.soft_timer);
+    loop_cancel(m->fs.loop, m->fs.callers_timer);
+    loop_cancel(m->fs.loop, m->fs.due_timer);
     cache_free(m->fs.cache);
     client_free(m->client); /* its BYE ends the leases: nothing serves what was leased any more */
     event_loop_finish(m->fs.loop, 2 * LOOP_SEC);

@@ -31,6 +31,7 @@ void op_free(struct op *op)
     }
     buf_free(&op->text);
     buf_free(&op->bytes);
+    free(op->to);
     free(op);
 }
 
@@ -149,20 +150,30 @@ bool op_caller_exiting(fuse_req_t req)
     return flags & 4;
 }
 
-static void look_at_caller(void *cookie)
+/* One timer for all: most operations are over long before it. */
+static void look_at_callers(void *cookie)
 {
-    struct op *op = cookie;
+    struct fs *fs = cookie;
+    struct op *op, *next;
+    uint64_t now = loop_now(fs->loop);
 
-    op->watch = NULL;
-    if (op_caller_exiting(op->req))
-        give_up(op, EINTR);
-    else
-        op_watch_caller(op);
+    fs->callers_timer = NULL;
+    for (op = LIST_FIRST(&fs->waiting); op; op = next) {
+        next = LIST_NEXT(op, waiting);
+        if (op->watched && now - op->begun >= PATIENCE && op_caller_exiting(op->req))
+            give_up(op, EINTR);
+        else if (op->watched)
+            op_watch_caller(op);
+    }
 }
 
 void op_watch_caller(struct op *op)
 {
-    op->watch = loop_timer(op->fs->loop, PATIENCE, look_at_caller, op);
+    struct fs *fs = op->fs;
+
+    op->watched = true;
+    if (!fs->callers_timer)
+        fs->callers_timer = loop_timer(fs->loop, PATIENCE, look_at_callers, fs);
 }
 
 struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in)

@@ -15,24 +15,24 @@
 static void rename_applied(struct op *op)
 {
     struct fs *fs = op->fs;
-    struct inode *there = inode_find(fs, op->to_kind, key_slice(&op->to), NO_TEXT);
+    struct inode *there = inode_find(fs, op->to_kind, key_slice(op->to), NO_TEXT);
     struct inode *in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
 
     if (there && there != in) {
         inode_set_gone(fs, there);
         inode_release(fs, there);
     }
-    there = inode_find(fs, INODE_DIR, key_slice(&op->to), NO_TEXT);
+    there = inode_find(fs, INODE_DIR, key_slice(op->to), NO_TEXT);
     if (there && op->to_kind == INODE_FILE &&
-        !slice_equal(key_slice(&op->key), key_slice(&op->to))) {
+        !slice_equal(key_slice(&op->key), key_slice(op->to))) {
         inode_set_gone(fs, there);
         inode_release(fs, there);
     }
     if (op->kind == INODE_FILE && op->to_kind == INODE_FILE) {
-        inode_move_tree(fs, key_slice(&op->key), key_slice(&op->to));
+        inode_move_tree(fs, key_slice(&op->key), key_slice(op->to));
     } else if (in) {
         inode_set_local(fs, in, false);
-        inode_rekey(fs, in, op->to_kind, key_slice(&op->to), NO_TEXT);
+        inode_rekey(fs, in, op->to_kind, key_slice(op->to), NO_TEXT);
         if (op->kind == INODE_SCRATCH) {
             in->have = in->dirty = false;
             in->writer = 0;
@@ -46,7 +46,7 @@ static void rename_done(void *cookie, int error, uint64_t stamp)
 {
     struct op *op = cookie;
     struct inode *there =
-        error ? inode_find(op->fs, op->to_kind, key_slice(&op->to), NO_TEXT) : NULL;
+        error ? inode_find(op->fs, op->to_kind, key_slice(op->to), NO_TEXT) : NULL;
 
     (void)stamp;
     if (there)
@@ -57,8 +57,7 @@ static void rename_done(void *cookie, int error, uint64_t stamp)
 static void rename_send(void *cookie, int error)
 {
     struct op *op = cookie;
-    struct update u = {
-        .kind = UPDATE_MOVE, .key = key_slice(&op->key), .value = key_slice(&op->to)};
+    struct update u = {.kind = UPDATE_MOVE, .key = key_slice(&op->key), .value = key_slice(op->to)};
 
     if (error) {
         op_error(op, error);
@@ -77,7 +76,7 @@ static void rename_send(void *cookie, int error)
             return;
         }
         u.kind = UPDATE_SET;
-        u.key = key_slice(&op->to);
+        u.key = key_slice(op->to);
         buf_clear(&op->bytes);
         buf_append_slice(&op->bytes, content_value(op->fs, buf_slice(&in->data)));
         u.value = buf_slice(&op->bytes);
@@ -96,8 +95,7 @@ static void rename_keep(void *cookie, int error)
     if (error)
         op_error(op, error);
     else
-        op_keep_bytes(op, inode_find(op->fs, op->to_kind, key_slice(&op->to), NO_TEXT),
-                      rename_send);
+        op_keep_bytes(op, inode_find(op->fs, op->to_kind, key_slice(op->to), NO_TEXT), rename_send);
 }
 
 static void rename_scratch(struct op *op)
@@ -108,7 +106,7 @@ static void rename_scratch(struct op *op)
         op_error(op, in ? ECP_EINVAL : op->kind == INODE_SCRATCH ? ECP_ENOENT : ECP_EINVAL);
         return;
     }
-    inode_rekey(op->fs, in, INODE_SCRATCH, key_slice(&op->to), buf_slice(&op->bytes));
+    inode_rekey(op->fs, in, INODE_SCRATCH, key_slice(op->to), buf_slice(&op->bytes));
     op_error(op, 0);
 }
 
@@ -120,6 +118,7 @@ void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     struct inode *in;
     int error;
 
+    op->to = xcalloc(1, sizeof(*op->to));
     op->other = inode_by_id(fs, newparent);
     op->other->pins++;
     op->flags = flags;
@@ -127,7 +126,7 @@ void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     if (!error && op->kind >= INODE_LOCK)
         error = ECP_EROFS;
     if (!error)
-        error = names_resolve_change(fs, op->other, newname, &op->to_kind, &op->to, &op->bytes);
+        error = names_resolve_change(fs, op->other, newname, &op->to_kind, op->to, &op->bytes);
     if (error) {
         op_error(op, error);
     } else if (flags & ~(unsigned)RENAME_NOREPLACE) {
