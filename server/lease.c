@@ -17,7 +17,6 @@ struct lease_table *lease_table_new(struct loop *loop, const struct lease_config
         t->config.max_holder = (t->config.max_pages + 3) / 4;
     RB_INIT(&t->pages);
     RB_INIT(&t->flights);
-    TAILQ_INIT(&t->by_age);
     TAILQ_INIT(&t->holders);
     LIST_INIT(&t->recalls);
     t->nobody = xcalloc(1, sizeof(*t->nobody));

@@ -18,7 +18,6 @@ struct lease_page {
     struct lease_page *furthest; /* of this page's subtree in the tree: the one that ends last */
     struct lease_holder *holder;
     TAILQ_ENTRY(lease_page) of_holder; /* by number */
-    TAILQ_ENTRY(lease_page) by_age;    /* by number */
     SLIST_ENTRY(lease_page) chain;     /* in the table by number */
     uint64_t number;
     uint16_t parent_len, first_len, last_len;
@@ -117,7 +116,6 @@ struct lease_table {
     void *memory; /* their cookie */
     struct lease_stats stats;
     struct lease_pages pages;
-    struct lease_page_list by_age;
     struct lease_page_chain *chains; /* by number */
     size_t chain_count;              /* a power of two */
     struct lease_flights flights;
@@ -171,7 +169,7 @@ bool lease_flight_hits(struct lease_table *table, struct slice parent, struct sl
 
 /* ---- lease_recall.c ---- */
 
-/* Asks pages back, the oldest first: of one holder, or (NULL) of anyone. */
+/* Asks pages back, the oldest first: of one holder, or (NULL) of the one that has most. */
 void lease_reclaim(struct lease_table *table, struct lease_holder *holder);
 /* A notice is answered or lapsed: unlinks and frees it. Its recall's done may be called. */
 void lease_notice_end(struct lease_notice *notice);

@@ -91,13 +91,15 @@ static struct lease_page_chain *chain_of(struct lease_table *t, uint64_t number)
 
 static void chains_grow(struct lease_table *t)
 {
+    struct lease_holder *h;
     struct lease_page *p;
 
     t->chain_count = t->chain_count ? 2 * t->chain_count : CHAINS_MIN;
     free(t->chains);
     t->chains = xcalloc(t->chain_count, sizeof(*t->chains));
-    TAILQ_FOREACH (p, &t->by_age, by_age)
-        SLIST_INSERT_HEAD(chain_of(t, p->number), p, chain);
+    TAILQ_FOREACH (h, &t->holders, list)
+        TAILQ_FOREACH (p, &h->pages, of_holder)
+            SLIST_INSERT_HEAD(chain_of(t, p->number), p, chain);
 }
 
 void lease_release(struct lease_holder *holder, uint64_t number)
@@ -125,7 +127,6 @@ void lease_page_drop(struct lease_page *p)
 
     tree_remove(t, p);
     SLIST_REMOVE(chain_of(t, p->number), p, lease_page, chain);
-    TAILQ_REMOVE(&t->by_age, p, by_age);
     TAILQ_REMOVE(&h->pages, p, of_holder);
     h->reclaiming -= p->reclaimed;
     t->reclaiming -= p->reclaimed;
@@ -158,7 +159,6 @@ static void page_add(struct lease_holder *h, struct slice parent, struct slice f
     if (last.len)
         memcpy(p->bytes + parent.len + first.len, last.data, last.len);
     tree_insert(t, p);
-    TAILQ_INSERT_TAIL(&t->by_age, p, by_age);
     TAILQ_INSERT_TAIL(&h->pages, p, of_holder);
     t->stats.pages++;
     t->stats.bytes += malloc_usable_size(p);

@@ -266,29 +266,40 @@ bool lease_recall_end(struct lease_recall *recall)
 
 /* ---- Want of room ---- */
 
+/* Of those that are there: others keep what they have until their lease ends. */
+static struct lease_holder *largest(struct lease_table *t)
+{
+    struct lease_holder *h, *found = NULL;
+
+    TAILQ_FOREACH (h, &t->holders, list)
+        if (h->send && (!found || h->page_count > found->page_count))
+            found = h;
+    return found;
+}
+
+/* Of all pages the oldest would be those of clients that read the same ones all day; one that has
+ * walked over everything would push them out. */
 void lease_reclaim(struct lease_table *t, struct lease_holder *one)
 {
     size_t limit = one ? t->config.max_holder : t->config.max_pages, most = 1 + limit / 16;
-    struct lease_page *p = one ? TAILQ_FIRST(&one->pages) : TAILQ_FIRST(&t->by_age);
-    struct lease_holder *h;
+    struct lease_holder *h = one ? one : largest(t);
+    struct lease_page *p;
 
-    if (one ? one->reclaiming : t->reclaiming)
+    if (!h || !h->send || (one ? one->reclaiming : t->reclaiming))
         return;
     if (most > RECLAIM_MAX)
         most = RECLAIM_MAX;
-    for (int i = 0; p && most && i < RECLAIM_SCAN; i++) {
-        h = p->holder;
-        if (h->send && !p->reclaimed) {
-            notice_add(notice_collect(h, NULL), TOUCH_PAGES, lease_page_parent(p));
-            p->reclaimed = true;
-            h->reclaiming++;
-            t->reclaiming++;
-            t->stats.reclaimed++;
-            most--;
-        }
-        p = one ? TAILQ_NEXT(p, of_holder) : TAILQ_NEXT(p, by_age);
+    p = TAILQ_FIRST(&h->pages);
+    for (int i = 0; p && most && i < RECLAIM_SCAN; i++, p = TAILQ_NEXT(p, of_holder)) {
+        if (p->reclaimed)
+            continue;
+        notice_add(notice_collect(h, NULL), TOUCH_PAGES, lease_page_parent(p));
+        p->reclaimed = true;
+        h->reclaiming++;
+        t->reclaiming++;
+        t->stats.reclaimed++;
+        most--;
     }
-    TAILQ_FOREACH (h, &t->holders, list)
-        if (h->collecting)
-            notice_send(h->collecting);
+    if (h->collecting)
+        notice_send(h->collecting);
 }

@@ -28,7 +28,7 @@ static uint64_t child(struct seat *seat, int i)
     return whole(seat, ref);
 }
 
-Test(server_lease_room, a_full_table_asks_the_oldest_back_and_leases_again)
+Test(server_lease_room, a_full_table_asks_pages_back_and_leases_again)
 {
     for (int i = 0; i < 20; i++)
         cr_assert_neq(child(&a, i), 0);
@@ -46,6 +46,35 @@ Test(server_lease_room, a_full_table_asks_the_oldest_back_and_leases_again)
     lease_answered(a.holder, a.serial);
     cr_assert_eq(pages(), 37);
     cr_assert_neq(child(&b, 20), 0);
+}
+
+/* Not the oldest of all: those may be what a client reads all day. */
+Test(server_lease_room, who_has_most_gives_back_its_oldest)
+{
+    for (int i = 0; i < 18; i++)
+        cr_assert_neq(child(&a, i), 0);
+    for (int i = 0; i < 22; i++)
+        cr_assert_neq(child(&b, i), 0);
+    cr_assert_eq(child(&a, 18), 0);
+    test_loop_advance(loop, 0);
+    cr_assert_eq(a.messages, 0);
+    cr_assert_str_eq(b.text, "P^A(0) P^A(1) P^A(2) ");
+    lease_answered(b.holder, b.serial);
+    cr_assert_neq(child(&a, 18), 0);
+}
+
+/* One that is gone cannot give back: its pages stay until its lease ends. */
+Test(server_lease_room, who_is_gone_is_not_asked)
+{
+    for (int i = 0; i < 22; i++)
+        child(&a, i);
+    for (int i = 0; i < 18; i++)
+        child(&b, i);
+    lease_holder_end(a.holder, false);
+    cr_assert_eq(child(&b, 18), 0);
+    test_loop_advance(loop, 0);
+    cr_assert_str_eq(b.text, "P^A(0) P^A(1) P^A(2) ");
+    a.holder = NULL;
 }
 
 Test(server_lease_room, a_greedy_session_gives_back_its_own)
