@@ -4,7 +4,7 @@
 #include <pthread.h>
 
 #include "store/io.h"
-#include "tests/unit/test_lock_util.h"
+#include "tests/unit/test_relay.h"
 
 /* ---- The disk ---- */
 
@@ -61,15 +61,19 @@ static void write_something(void)
     until(&done);
 }
 
-/* The disk stops; the holder's update is answered all the same. */
-static void begin(bool exclusive)
+static void start_server(uint64_t window)
 {
     struct store_options options = {.io = &disk, .directory = directory};
     ops = *io_posix()->ops;
     ops.sync = sync_file;
-    start((struct server_limits){.recovery_time = 3600 * LOOP_SEC}, &options);
+    start((struct server_limits){.recovery_time = window}, &options);
     a.client = clients[0];
     b.client = clients[1];
+}
+
+/* The disk stops; the holder's update is answered all the same. */
+static void hold_and_write(bool exclusive)
+{
     write_something(); /* the journal is there, and idle */
     call_sync(a.client, on_done, &a);
     until(&a.done);
@@ -80,6 +84,12 @@ static void begin(bool exclusive)
     until_waiting(1);
     disk_set(0, false);
     write_something();
+}
+
+static void begin(bool exclusive)
+{
+    start_server(3600 * LOOP_SEC);
+    hold_and_write(exclusive);
 }
 
 /* The server has served all that it would: answers to both come after what else it had to say. */
@@ -180,4 +190,137 @@ Test(lock_durable, messages_keep_their_order)
     unlock(&b, &unlocked);
     until(&again.done);
     cr_assert_eq(again.error, 0);
+}
+
+/* ---- And the holder's connection is lost on the way ---- */
+
+static void on_session_lost(void *cookie)
+{
+    cr_assert(false, "the session was lost");
+}
+
+static void begin_far(uint64_t window)
+{
+    struct client_config config = {.session_lost = window > 60 * LOOP_SEC ? on_session_lost : NULL};
+    start_server(window);
+    relay_start();
+    a.client = relay_client(&config);
+    hold_and_write(true);
+}
+
+static void end_far(void)
+{
+    client_free(a.client);
+    relay_stop();
+}
+
+static void until_away(void)
+{
+    for (int i = 0; !figure_at(clients[2], "lock_sessions_lost"); i++)
+        cr_assert_lt(i, 20000, "the server does not notice that the connection is lost");
+}
+
+static void cut_off(void)
+{
+    relay.down = true;
+    relay_cut(false);
+    until_away();
+}
+
+/* It comes back while the disk still does nothing; also where the server had not noticed that it
+ * was gone. */
+Test(lock_durable, unlock_of_a_session_that_is_resumed)
+{
+    bool unlocked;
+    begin_far(3600 * LOOP_SEC);
+    unlock(&a, &unlocked);
+    not_passed(a.client);
+    for (unsigned round = 0; round < 4; round++) {
+        relay_cut(round % 2);
+        until_connections(2 + round);
+        until_connected(a.client);
+        not_passed(a.client);
+        cr_assert(!unlocked);
+    }
+    passes(-1);
+    until(&unlocked);
+    end_far();
+}
+
+/* It had not come to the server yet. */
+Test(lock_durable, unlock_that_is_sent_again)
+{
+    bool unlocked;
+    uint64_t sent;
+    begin_far(3600 * LOOP_SEC);
+    relay.deaf = true;
+    sent = client_round_trips(a.client);
+    unlock(&a, &unlocked);
+    until_sent(a.client, sent + 1);
+    relay_cut(false);
+    relay.deaf = false;
+    until_connections(2);
+    until_connected(a.client);
+    not_passed(a.client);
+    cr_assert(!unlocked);
+    passes(-1);
+    until(&unlocked);
+    end_far();
+}
+
+/* Nobody waits for the session, and it hears of it; then it has no lock any more. */
+Test(lock_durable, lock_passes_while_its_session_is_away)
+{
+    struct waiter again = {.owner = 1};
+    bool unlocked, passed_on;
+    begin_far(3600 * LOOP_SEC);
+    again.client = a.client;
+    unlock(&a, &unlocked);
+    ask(&again, true); /* behind b, and behind the unlock that waits */
+    not_passed(a.client);
+    cut_off();
+    not_passed(clients[2]);
+    passes(-1);
+    cr_assert(!unlocked);
+    relay.down = false;
+    until(&unlocked);
+    until_waiting(1);
+    cr_assert(!again.done);
+    unlock(&b, &passed_on);
+    until(&again.done);
+    cr_assert_eq(again.error, 0);
+    end_far();
+}
+
+Test(lock_durable, disk_fails_while_the_session_is_away)
+{
+    begin_far(3600 * LOOP_SEC);
+    a.done = false;
+    call_unlock(a.client, a.owner, NULL, 0, on_done, &a);
+    not_passed(a.client);
+    cut_off();
+    disk_set(-1, true);
+    not_passed(clients[2]);
+    relay.down = false;
+    until(&a.done);
+    cr_assert_eq(a.error, ECP_EIO);
+    not_passed(a.client);
+    end_far();
+}
+
+/* The session ends while its unlock waits: that changes nothing for who is next. */
+Test(lock_durable, session_that_does_not_come_back)
+{
+    begin_far(100 * LOOP_MS);
+    a.done = false;
+    call_unlock(a.client, a.owner, NULL, 0, on_done, &a);
+    not_passed(clients[2]);
+    cut_off();
+    while (figure_at(clients[2], "sessions_away"))
+        ;
+    not_passed(clients[2]);
+    until(&a.done);
+    cr_assert_eq(a.error, ECP_EDISCONNECTED, "%s", error_text(a.error));
+    passes(-1);
+    end_far();
 }

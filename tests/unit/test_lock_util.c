@@ -156,23 +156,35 @@ void unlock(struct waiter *w, bool *done)
     call_unlock(w->client, w->owner, NULL, 0, on_unlock, done);
 }
 
+struct figure {
+    const char *name;
+    unsigned value;
+    bool done;
+};
+
 static void on_stats(void *cookie, int error, struct slice text)
 {
-    struct waiter *w = cookie;
-    unsigned waiting = 0;
-    char *copy = xasprintf("%.*s", (int)text.len, (const char *)text.data);
-    sscanf(strstr(copy, "locks_waiting "), "locks_waiting %u", &waiting);
+    struct figure *f = cookie;
+    char *copy = xasprintf("\n%.*s", (int)text.len, (const char *)text.data);
+    char *wanted = xasprintf("\n%s ", f->name), *at = strstr(copy, wanted);
+    cr_assert(at, "no figure \"%s\"", f->name);
+    f->value = (unsigned)atoi(at + strlen(wanted));
+    free(wanted);
     free(copy);
-    w->stamp = waiting;
-    happened(&w->done);
+    happened(&f->done);
+}
+
+unsigned figure_at(struct client *client, const char *figure)
+{
+    struct figure f = {.name = figure};
+    call_stats(client, on_stats, &f);
+    until(&f.done);
+    return f.value;
 }
 
 unsigned waiting_at(struct client *client)
 {
-    struct waiter w = {0};
-    call_stats(client, on_stats, &w);
-    until(&w.done);
-    return (unsigned)w.stamp;
+    return figure_at(client, "locks_waiting");
 }
 
 void until_waiting(unsigned count)

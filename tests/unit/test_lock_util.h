@@ -51,7 +51,9 @@ void ask(struct waiter *w, bool wait);
 void ask_mode(struct waiter *w, bool wait, bool exclusive);
 void unlock(struct waiter *w, bool *done);
 
-/* A round trip after what the client has sent; how many requests wait for locks then. */
+/* A round trip after what the client has sent; what the server's figure of this name is then. */
+unsigned figure_at(struct client *client, const char *figure);
+/* That of requests that wait for locks. */
 unsigned waiting_at(struct client *client);
 /* Until so many requests wait at the server. */
 void until_waiting(unsigned count);

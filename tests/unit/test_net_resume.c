@@ -1,120 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions that go on over a new connection: clients and a server with a relay between them that
- * cuts at any byte. */
+/* Sessions that go on over a new connection. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "store/io.h"
-#include "tests/unit/test_lock_util.h"
+#include "tests/unit/test_relay.h"
 
 #define WINDOW (60 * LOOP_SEC)
 #define LOCKS  120000
 #define PIECE  4000 /* locks asked for at a time */
 
-/* A connection through the relay. */
-struct pipe {
-    struct pipe *next;
-    struct stream *ends[2]; /* client, server */
-    void *connecting;       /* to the server */
-    struct side {
-        struct pipe *pipe;
-        int to;
-    } sides[2];
-    size_t left; /* bytes until it is cut; 0: it is not */
-};
-
-static struct pipe *pipes;
-static struct listener *relay;
-static char through[64]; /* the relay's address */
-static unsigned connections, lost_sessions, random_state = 1;
-static unsigned cut_below; /* connections are cut after so many bytes at most; 0: not */
-static bool down;          /* no connection is relayed */
-static bool deaf;          /* what clients send goes nowhere */
-
-static unsigned draw(unsigned below)
-{
-    random_state = random_state * 1103515245u + 12345u;
-    return (random_state >> 8) % below;
-}
-
-/* stall: the server is not told. */
-static void cut(struct pipe *p, bool stall)
-{
-    for (int i = 0; i < 2; i++) {
-        if (p->ends[i] && (i == 0 || !stall))
-            stream_close(p->ends[i]);
-        if (i == 0 || !stall)
-            p->ends[i] = NULL;
-    }
-}
-
-static size_t relayed(void *cookie, struct slice bytes)
-{
-    struct side *side = cookie;
-    struct pipe *p = side->pipe;
-    size_t n = p->left && p->left <= bytes.len ? p->left : bytes.len;
-
-    if (p->ends[side->to] && (side->to == 0 || !deaf))
-        stream_write(p->ends[side->to], slice_of(bytes.data, n));
-    if (p->left && n == p->left)
-        cut(p, false);
-    else if (p->left)
-        p->left -= n;
-    return bytes.len;
-}
-
-static void side_closed(void *cookie, const char *reason)
-{
-    cut(((struct side *)cookie)->pipe, false);
-}
-
-static void side_drained(void *cookie)
-{
-}
-
-static const struct stream_events relay_events = {relayed, side_drained, side_closed};
-
-static void relay_connected(void *cookie, struct stream *stream, int error, const char *why)
-{
-    struct pipe *p = cookie;
-
-    p->connecting = NULL;
-    if (!stream || !p->ends[0]) {
-        if (stream)
-            stream_close(stream);
-        cut(p, false);
-        return;
-    }
-    p->ends[1] = stream;
-    for (int i = 0; i < 2; i++) {
-        p->sides[i] = (struct side){p, 1 - i};
-        stream_start(p->ends[i], &relay_events, &p->sides[i]);
-    }
-}
-
-static void relay_accept(void *cookie, struct stream *stream)
-{
-    struct pipe *p;
-
-    if (down) {
-        stream_close(stream);
-        return;
-    }
-    p = xcalloc(1, sizeof(*p));
-    connections++;
-    p->next = pipes;
-    pipes = p;
-    p->ends[0] = stream;
-    p->left = cut_below ? 1 + draw(cut_below) : 0;
-    p->connecting = network_connect(network, tcp, relay_connected, p);
-}
-
-static void cut_all(bool stall)
-{
-    for (struct pipe *p = pipes; p; p = p->next)
-        if (p->ends[0])
-            cut(p, stall);
-}
+static unsigned lost_sessions;
 
 static void on_session_lost(void *cookie)
 {
@@ -145,43 +41,30 @@ static struct client *far_client(void)
     static struct client *made[16];
     static unsigned count;
     struct client **slot = &made[count++ % 16];
-    struct client_config config = {.address = through,
-                                   .namespace = "USER",
-                                   .program = "far",
-                                   .reconnect = true,
-                                   .reclaim = on_reclaim,
-                                   .session_lost = on_session_lost,
-                                   .cookie = slot};
+    struct client_config config = {
+        .reclaim = on_reclaim, .session_lost = on_session_lost, .cookie = slot};
 
-    return *slot = client_new(loop, network, &config);
+    return *slot = relay_client(&config);
 }
 
 static void begin(uint64_t window)
 {
-    struct store_options options = {
-        .io = io_posix(), .directory = directory, .durability = DURABILITY_COMMIT,
-        .wait_durable = true};
+    struct store_options options = {.io = io_posix(),
+                                    .directory = directory,
+                                    .durability = DURABILITY_COMMIT,
+                                    .wait_durable = true};
 
-    start((struct server_limits){
-              .recovery_time = window, .max_locks = 4 * LOCKS + 1000, .lease_time = LOOP_SEC},
+    start((struct server_limits){.recovery_time = window,
+                                 .max_locks = 4 * LOCKS + 1000,
+                                 .lease_time = LOOP_SEC},
           &options);
-    char *why = NULL;
-    cr_assert_eq(network_listen(network, "127.0.0.1:0", relay_accept, NULL, &relay, &why), 0, "%s",
-                 why);
-    snprintf(through, sizeof through, "127.0.0.1:%d", event_listener_port(relay));
+    relay_start();
 }
 
 static void end(struct client *client)
 {
     client_free(client);
-    cut_all(false);
-    for (struct pipe *p; (p = pipes); free(p)) {
-        cut(p, false);
-        if (p->connecting)
-            network_connect_cancel(network, p->connecting);
-        pipes = p->next;
-    }
-    network_unlisten(network, relay);
+    relay_stop();
 }
 
 TestSuite(net_resume, .init = setup, .fini = teardown, .timeout = 120);
@@ -242,13 +125,13 @@ Test(net_resume, updates_are_applied_once_and_in_order)
 {
     struct counting c[3] = {0};
 
-    cut_below = 60000;
+    relay.cut_below = 60000;
     begin(WINDOW);
     counting_begin(c);
     for (int i = 0; i < 3; i++)
         until(&c[i].all);
     cr_assert_eq(lost_sessions, 0);
-    cr_assert_gt(connections, 20);
+    cr_assert_gt(relay.connections, 20);
     client_free(c[0].client);
     client_free(c[1].client);
     end(c[2].client);
@@ -268,7 +151,7 @@ Test(net_resume, updates_are_applied_once_over_restarts)
     begin(WINDOW);
     counting_begin(c);
     while (!c[0].all || !c[1].all || !c[2].all) {
-        unsigned wanted = c[0].done + c[1].done + c[2].done + 1 + draw(1000);
+        unsigned wanted = c[0].done + c[1].done + c[2].done + 1 + relay_draw(1000);
         while (c[0].done + c[1].done + c[2].done < wanted && wanted <= 3 * UPDATES) {
             bool ticked = false;
             loop_timer(loop, LOOP_MS, tick, &ticked);
@@ -282,36 +165,6 @@ Test(net_resume, updates_are_applied_once_over_restarts)
     client_free(c[0].client);
     client_free(c[1].client);
     end(c[2].client);
-}
-
-static void until_connected(struct client *client)
-{
-    for (int i = 0; client_state(client) != CLIENT_NORMAL; i++) {
-        bool done = false;
-        cr_assert_lt(i, 2000, "no connection in 20 s");
-        loop_timer(loop, 10 * LOOP_MS, tick, &done);
-        until(&done);
-    }
-}
-
-static void until_connections(unsigned count)
-{
-    for (int i = 0; connections < count; i++) {
-        bool done = false;
-        cr_assert_lt(i, 2000, "no connection in 20 s");
-        loop_timer(loop, 10 * LOOP_MS, tick, &done);
-        until(&done);
-    }
-}
-
-static void until_sent(struct client *client, uint64_t count)
-{
-    for (int i = 0; client_round_trips(client) < count; i++) {
-        bool done = false;
-        cr_assert_lt(i, 2000, "nothing is sent in 20 s");
-        loop_timer(loop, 10 * LOOP_MS, tick, &done);
-        until(&done);
-    }
 }
 
 static void on_first(void *cookie, int error, const struct call_applied *applied)
@@ -331,13 +184,13 @@ Test(net_resume, a_session_that_left_no_trace)
     begin(WINDOW);
     client = far_client();
     until_connected(client);
-    deaf = true;
+    relay.deaf = true;
     sent = client_round_trips(client) + 2;
     call_update(client, &u, 1, on_first, &first);
     call_update(client, &u, 1, on_first, &second);
     until_sent(client, sent);
     restart();
-    deaf = false;
+    relay.deaf = false;
     until(&first);
     until(&second);
     cr_assert_eq(lost_sessions, 0);
@@ -410,17 +263,17 @@ Test(net_resume, a_hundred_thousand_locks_survive)
     lock_many(client, &m);
     until(&m.all);
     for (int round = 0; round < 3; round++) {
-        cut_all(round == 2); /* at last the server is not told */
-        cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
+        relay_cut(round == 2); /* at last the server is not told */
+        cr_assert_eq(try_one(1 + (int)relay_draw(LOCKS)), ECP_EBUSY);
         until_connections(2 + (unsigned)round);
         until_connected(client);
         for (int i = 0; i < 100; i++)
-            cr_assert_eq(try_one(1 + (int)draw(LOCKS)), ECP_EBUSY);
+            cr_assert_eq(try_one(1 + (int)relay_draw(LOCKS)), ECP_EBUSY);
     }
     unlock(&far, &unlocked);
     until(&unlocked);
     for (int i = 0; i < 100; i++)
-        cr_assert_eq(try_one(1 + (int)draw(LOCKS)), 0);
+        cr_assert_eq(try_one(1 + (int)relay_draw(LOCKS)), 0);
     cr_assert_eq(lost_sessions, 0);
     end(client);
 }
@@ -432,7 +285,7 @@ Test(net_resume, locks_go_round_over_bad_connections)
     int turns[4] = {0}, holder = -1;
     bool unlocked;
 
-    cut_below = 3000;
+    relay.cut_below = 3000;
     begin(WINDOW);
     for (int i = 0; i < 4; i++) {
         w[i] = (struct waiter){.client = far_client(), .owner = 1};
@@ -462,7 +315,7 @@ Test(net_resume, locks_go_round_over_bad_connections)
     }
     for (int i = 0; i < 4; i++)
         cr_assert_gt(turns[i], 10);
-    cr_assert_gt(connections, 20);
+    cr_assert_gt(relay.connections, 20);
     cr_assert_eq(lost_sessions, 0);
     for (int i = 0; i < 3; i++)
         client_free(w[i].client);
@@ -517,15 +370,15 @@ Test(net_resume, a_holder_that_is_gone_after_a_restart)
     held.client = first = far_client();
     ask(&held, true);
     until(&held.done);
-    down = true;
-    cut_all(false);
+    relay.down = true;
+    relay_cut(false);
     while (client_state(first) == CLIENT_NORMAL) {
         bool ticked = false;
         loop_timer(loop, LOOP_MS, tick, &ticked);
         until(&ticked);
     }
     client_free(first);
-    down = false;
+    relay.down = false;
     restart();
     begun = loop_now(loop);
     other.client = second = far_client();
@@ -555,12 +408,12 @@ Test(net_resume, after_the_window_it_is_another_session)
     ask(&held, true);
     until(&held.done);
     cr_assert_eq(held.error, 0);
-    down = true;
-    cut_all(false);
+    relay.down = true;
+    relay_cut(false);
     ask(&other, true);
     until(&other.done);
     cr_assert_eq(other.error, 0, "its lock is free");
-    down = false;
+    relay.down = false;
     call_node(held.client, key_slice(&name), VIEW_GLOBALS, 0, on_node, &read);
     until(&read);
     cr_assert_eq(lost_sessions, 1);
