@@ -125,12 +125,27 @@ static void touch_who(const struct msg_lock_who *who)
         touch(slice_of(who->group, MSG_LOCK_GROUP_LEN));
 }
 
+/* Owner, group, process and text are the same when they were sent on. */
+static void same_who(const struct msg_lock_who *a)
+{
+    struct msg_lock_pass sent = {.to = *a}, m;
+    struct buf out = {0};
+    msg_put_lock_pass(&out, &sent);
+    if (msg_get_lock_pass(buf_slice(&out), &m) || m.to.owner != a->owner ||
+        m.to.process != a->process || !m.to.group != !a->group ||
+        !slice_equal(m.to.text, a->text) ||
+        (a->group && memcmp(m.to.group, a->group, MSG_LOCK_GROUP_LEN) != 0))
+        abort();
+    buf_free(&out);
+}
+
 static int decode_lock(struct slice p)
 {
     struct msg_lock m;
     if (msg_get_lock(p, &m))
         return ECP_EPROTO;
     touch_who(&m.who);
+    same_who(&m.who);
     return decode_items(&m.r, m.count);
 }
 
@@ -141,6 +156,7 @@ static int decode_lock_pass(struct slice p)
         return ECP_EPROTO;
     touch(m.name);
     touch_who(&m.to);
+    same_who(&m.to);
     return 0;
 }
 
