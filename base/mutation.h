@@ -37,6 +37,7 @@ enum mutation {
     MUTATION_LOCK_GRACE,  /* after a start locks are given before those of before are declared */
     MUTATION_TWICE,       /* an update sent again after a start is applied again */
     MUTATION_FORGET,      /* checkpoints forget the sessions */
+    MUTATION_NO_TRACE,    /* updates are answered before a session is on disk */
     MUTATION_ACK_EARLY,   /* an update is acknowledged before it is durable, though it should be */
     MUTATION_SYNC_EARLY,  /* what was only written counts as durable */
     MUTATION_SYNC_AGAIN,  /* a failed sync of the journal is tried again */

@@ -94,7 +94,7 @@ bool former_resume(struct formers *f, struct session *session, uint64_t id, uint
     session->id = id;
     session->secret = secret;
     session->last_sequence = former->known.last;
-    session->known = session->recovered = session->skips = true;
+    session->known = session->certain = session->recovered = session->skips = true;
     session->reclaiming = true;
     f->awaited += !former->known.locks; /* it is waited for now, whatever it held */
     former->known.locks = false;

@@ -2,6 +2,7 @@
 /* The way of a batch: what it touches, who must give it back, its turn, the store. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include "base/mutation.h"
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
@@ -201,19 +202,26 @@ static void hold_coarse(struct batch *b)
     hold(b, c.touches, c.count, true);
 }
 
+/* Refused before it came to the store. */
+static void fail(struct batch *b, int error)
+{
+    struct store_result failed = {.error = error};
+
+    TAILQ_REMOVE(&b->session->parked, b, of_session);
+    serve_update_done(b, &failed);
+    batch_gone(b);
+}
+
 static void planned(void *cookie, int error, const struct store_touch *touches, size_t count)
 {
     struct batch *b = cookie;
     struct session *session = b->session;
-    struct store_result failed = {.error = error};
 
     session_ref(session);
     b->plan = NULL;
     if (error) {
         session->unheld = TAILQ_NEXT(b, of_session);
-        TAILQ_REMOVE(&session->parked, b, of_session);
-        serve_update_done(b, &failed);
-        batch_gone(b);
+        fail(b, error);
     } else if (count > LEASE_TOUCH_MAX) {
         hold_coarse(b);
     } else {
@@ -250,6 +258,37 @@ static void begin(struct batch *b)
     }
 }
 
+/* The one that asked is the first, and stays so. */
+static void asked(void *cookie, int error)
+{
+    struct session *session = cookie;
+
+    session->asking = false;
+    session->certain = !error;
+    if (session->state != SESSION_ENDED && error)
+        fail(TAILQ_FIRST(&session->parked), error);
+    if (session->state != SESSION_ENDED)
+        step(session);
+    session_unref(session);
+}
+
+/* Who was told of an update, and comes back after a crash, must find its session, though the crash
+ * may have taken the update. So the session's first one waits for the disk. */
+static bool is_certain(struct session *session)
+{
+    struct store *store = session->namespace->store;
+
+    if (session->certain || !session->resumes || store_done_is_durable(store) ||
+        MUTATION(MUTATION_NO_TRACE))
+        return true;
+    if (!session->asking) {
+        session->asking = true;
+        session_ref(session);
+        store_session_begin(store, session->id, session->secret, false, asked, session);
+    }
+    return false;
+}
+
 /* Goes on with a session's batches as far as they can go. */
 static void step(struct session *session)
 {
@@ -257,7 +296,7 @@ static void step(struct session *session)
 
     while ((b = session->unheld) && b->state == BATCH_QUEUED)
         begin(b);
-    while ((b = TAILQ_FIRST(&session->parked)) && b->state == BATCH_READY) {
+    while ((b = TAILQ_FIRST(&session->parked)) && b->state == BATCH_READY && is_certain(session)) {
         TAILQ_REMOVE(&session->parked, b, of_session);
         b->state = BATCH_APPLYING;
         struct store_source source = {.session = session->id, .sequence = b->sequence};

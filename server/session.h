@@ -84,6 +84,8 @@ struct session {
     bool released;               /* BYE: its client serves nothing any more */
     bool resumes;                /* its client comes back also after a restart of the server */
     bool known;                  /* to the store */
+    bool certain;                /* also after a crash, or it need not be */
+    bool asking;                 /* the store, to make it so */
     bool recovered;              /* updates may come that the store has had */
     bool skips; /* and numbers be left out: of updates that were answered and then lost */
     bool reclaiming;             /* after a restart, its locks are not declared yet */

@@ -113,9 +113,7 @@ void request_check(struct request *r)
         world_fail(m->world, "%s: a call ended with %s", m->process->name, error_name(r->error));
     if (r->error)
         return;
-    if (r->incarnation == m->incarnation &&
-        (r->kind == REQUEST_LOCK ||
-         (r->kind == REQUEST_UPDATE && host_acknowledges_durable(m->host))))
+    if (r->incarnation == m->incarnation && (r->kind == REQUEST_LOCK || r->kind == REQUEST_UPDATE))
         m->registered |= r->session == m->sessions;
     if (r->kind == REQUEST_UPDATE) {
         check_order(r, history_applied(m->history, &r->began, r->updates, r->count, r->stamp,

@@ -44,6 +44,7 @@ static const char *const names[MUTATION_END] = {
     [MUTATION_LOCK_GRACE] = "no grace for locks after a restart",
     [MUTATION_TWICE] = "updates sent again are applied again",
     [MUTATION_FORGET] = "checkpoints forget the sessions",
+    [MUTATION_NO_TRACE] = "answered before the session is on disk",
     [MUTATION_ACK_EARLY] = "acknowledged before it is durable",
     [MUTATION_SYNC_EARLY] = "what is only written counts as durable",
     [MUTATION_SYNC_AGAIN] = "a failed sync is tried again",

@@ -53,11 +53,17 @@ static void on_done(void *cookie, int error)
     happened(&w->done);
 }
 
-static void write_something(void)
+static void write_by(struct client *client, bool *done)
 {
     struct update set = {.kind = UPDATE_SET, .key = key_slice(&name), .value = slice_str("new")};
-    bool done = false;
-    call_update(a.client, &set, 1, on_update, &done);
+    *done = false;
+    call_update(client, &set, 1, on_update, done);
+}
+
+static void write_something(void)
+{
+    bool done;
+    write_by(a.client, &done);
     until(&done);
 }
 
@@ -322,5 +328,60 @@ Test(lock_durable, session_that_does_not_come_back)
     until(&a.done);
     cr_assert_eq(a.error, ECP_EDISCONNECTED, "%s", error_text(a.error));
     passes(-1);
+    end_far();
+}
+
+static void on_failing(void *cookie, int error, const struct call_applied *applied)
+{
+    on_done(cookie, error);
+}
+
+static void write_failing(struct client *client, struct waiter *w)
+{
+    struct update set = {.kind = UPDATE_SET, .key = key_slice(&name), .value = slice_str("new")};
+    call_update(client, &set, 1, on_failing, w);
+}
+
+/* Who comes back after a crash must then be known if it was told of anything; others need not wait.
+ */
+Test(lock_durable, first_update_of_a_session_that_resumes)
+{
+    struct client *far;
+    bool first, second, other;
+    begin_far(3600 * LOOP_SEC);
+    far = relay_client(&(struct client_config){.session_lost = on_session_lost});
+    write_by(far, &first);
+    write_by(far, &second);
+    until_waiting(1);
+    waiting_at(far);
+    write_by(clients[2], &other);
+    until(&other);
+    waiting_at(far);
+    cr_assert(!first && !second, "answered before the session was on disk");
+    disk_set(2, false); /* what the holder wrote, and what came while that was written */
+    until(&first);
+    until(&second);
+    write_by(far, &first);
+    until(&first); /* no sync is left */
+    client_free(far);
+    disk_set(-1, false);
+    end_far();
+}
+
+Test(lock_durable, first_updates_while_the_disk_fails)
+{
+    struct client *far;
+    struct waiter w[2] = {0};
+    begin_far(3600 * LOOP_SEC);
+    far = relay_client(&(struct client_config){.session_lost = on_session_lost});
+    write_failing(far, &w[0]);
+    write_failing(far, &w[1]);
+    waiting_at(far);
+    disk_set(-1, true);
+    for (int i = 0; i < 2; i++) {
+        until(&w[i].done);
+        cr_assert_eq(w[i].error, ECP_EIO, "%s", error_text(w[i].error));
+    }
+    client_free(far);
     end_far();
 }
