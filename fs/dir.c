@@ -290,6 +290,8 @@ static void readdir_emit(struct op *op, struct listing *l)
     fuse_req_interrupt_func(op->req, NULL, NULL);
     if (fuse_reply_buf(op->req, (const char *)out->data, out->len) != 0)
         unref_entries(op);
+    else if (op->text.len)
+        listing_told(op->fs, op->in, l);
     op_free(op);
 }
 
@@ -316,6 +318,7 @@ static void readdir_start(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
     op->size = size;
     op->offset = (uint64_t)off;
     op->plus = plus;
+    listing_taken(fs, listing_of(fi));
     if (off > 0 || fetch_first(op, listing_of(fi)))
         readdir_step(op);
 }
@@ -336,6 +339,7 @@ void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs *fs = fuse_req_userdata(req);
     struct inode *in = inode_by_id(fs, ino);
 
+    listing_taken(fs, listing_of(fi));
     listing_free(listing_of(fi));
     inode_count_opens(in, fi->fh, -1);
     fuse_reply_err(req, 0);

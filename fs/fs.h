@@ -125,6 +125,9 @@ struct fs {
     bool text, quiet;
     bool has_epochs;  /* the kernel has FUSE_NOTIFY_INC_EPOCH */
     uint64_t epoch;   /* counts them */
+    uint64_t named;   /* the oldest of which the kernel may have names */
+    TAILQ_HEAD(, listing) told; /* names that it may not have taken yet, as they were told */
+    uint64_t told_count;
     bool ending;      /* the kernel is to keep nothing any more */
     struct space space; /* as last known */
     uint64_t started; /* wall clock, for nodes without a stamp */

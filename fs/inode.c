@@ -128,6 +128,7 @@ void inode_table_init(struct fs *fs)
     LIST_INIT(&fs->locals);
     LIST_INIT(&fs->unsent);
     TAILQ_INIT(&fs->due);
+    TAILQ_INIT(&fs->told);
     LIST_INIT(&fs->lock_texts);
     LIST_INIT(&fs->recalls);
     LIST_INIT(&fs->retired);

@@ -4,7 +4,7 @@
  * kernel: attributes by inode. Names are found out through their inodes (ESTALE), pages through
  * mtime.
  */
-#include "fs/fs.h"
+#include "fs/listing.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -28,6 +28,7 @@ struct recall {
     bool held;       /* what is to go has handles, and answers as long as they are open */
     uint64_t delay;
     uint64_t settled; /* not done before; loop_now() */
+    uint64_t told;    /* nor before what was told until then is taken; 0: nothing is waited for */
     struct loop_event *timer;
     struct {
         uint64_t id;
@@ -64,6 +65,7 @@ static bool epoch_begin(struct fs *fs)
     struct fuse_out_header head = {.len = sizeof(head), .error = NOTIFY_INC_EPOCH};
 
     fs->epoch++;
+    fs->named = listing_told_epoch(fs);
     return write(fuse_session_fd(fs->session), &head, sizeof(head)) == (ssize_t)sizeof(head);
 }
 
@@ -85,7 +87,21 @@ double kernel_keeps_name(struct inode *in, double keeps)
 
 static bool is_named(const struct inode *in)
 {
-    return in->epoch == in->fs->epoch && loop_now(in->fs->loop) <= in->named + SLACK;
+    return in->epoch >= in->fs->named && loop_now(in->fs->loop) <= in->named + SLACK;
+}
+
+/*
+ * A name that others change may be on its way into the kernel, past the epoch that is begun now.
+ * (Own changes hold the directory, as does who reads it.)
+ */
+static void mind_told(struct recall *r, const struct inode *in)
+{
+    uint64_t told = 0;
+
+    if (r->serial && !TAILQ_EMPTY(&in->fs->told) && in->key.len)
+        told = listing_last_told(in->fs, key_parent(key_slice(&in->key)));
+    if (told > r->told)
+        r->told = told;
 }
 
 /* ---- attributes ---- */
@@ -108,6 +124,7 @@ static void recall_inode(struct recall *r, struct inode *in)
 {
     bool told = tell(r, in);
 
+    mind_told(r, in);
     r->held |= in->leaving > 0 && in->opens > 0;
     pages_changed(in);
     if ((r->serial || in->retired) && pages_leave(in))
@@ -138,14 +155,24 @@ static void recall_retry(void *cookie);
 
 static bool recall_is_over(const struct recall *r)
 {
-    return r->count == 0 && (r->settled == 0 || loop_now(r->fs->loop) >= r->settled);
+    return r->count == 0 && (r->settled == 0 || loop_now(r->fs->loop) >= r->settled) &&
+           !(r->told && listing_is_under_way(r->fs, r->told));
+}
+
+/* What was waited for has come about. */
+static void recall_done(struct fs *fs, uint64_t serial, uint64_t told)
+{
+    if (told)
+        epoch_begin(fs);
+    if (serial)
+        cache_recalled(fs->cache, serial);
 }
 
 static void recall_wait(struct recall *r)
 {
     struct loop *loop = r->fs->loop;
 
-    if (r->count) {
+    if (r->count || r->told) {
         r->timer = loop_timer(loop, r->delay, recall_retry, r);
         r->delay = 2 * r->delay < RETRY_MAX ? 2 * r->delay : RETRY_MAX;
     } else {
@@ -162,8 +189,7 @@ static void recall_end(struct recall *begun)
 
     if (recall_is_over(begun)) {
         free(begun->inodes);
-        if (begun->serial)
-            cache_recalled(fs->cache, begun->serial);
+        recall_done(fs, begun->serial, 0);
         return;
     }
     r = xmalloc(sizeof(*r));
@@ -189,10 +215,9 @@ static void recall_retry(void *cookie)
     r->count = left;
     if (recall_is_over(r)) {
         struct fs *fs = r->fs;
-        uint64_t serial = r->serial;
+        uint64_t serial = r->serial, told_before = r->told;
         recall_free(r);
-        if (serial)
-            cache_recalled(fs->cache, serial);
+        recall_done(fs, serial, told_before);
     } else {
         recall_wait(r);
     }

@@ -4,6 +4,8 @@
 
 #include "base/name.h"
 
+#define TAKEN (100 * LOOP_MS) /* for who was told names, and waits for a processor */
+
 void listing_reset(struct listing *l)
 {
     l->count = 0;
@@ -152,4 +154,59 @@ bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry 
     l->items[l->count - 1].level_len = (uint16_t)e->sub.len;
     buf_append_slice(&l->names, e->sub);
     return true;
+}
+
+/* ---- names that are on their way into the kernel ---- */
+
+void listing_told(struct fs *fs, const struct inode *dir, struct listing *l)
+{
+    l->told_of = dir;
+    l->told_number = ++fs->told_count;
+    l->told_at = loop_now(fs->loop);
+    l->told_epoch = fs->epoch;
+    TAILQ_INSERT_TAIL(&fs->told, l, told_link);
+}
+
+void listing_taken(struct fs *fs, struct listing *l)
+{
+    if (l->told_of)
+        TAILQ_REMOVE(&fs->told, l, told_link);
+    l->told_of = NULL;
+}
+
+static bool is_under_way(const struct fs *fs, const struct listing *l)
+{
+    return loop_now(fs->loop) < l->told_at + TAKEN;
+}
+
+uint64_t listing_last_told(const struct fs *fs, struct slice dir)
+{
+    const struct listing *l;
+    uint64_t number = 0;
+
+    TAILQ_FOREACH(l, &fs->told, told_link)
+        if (slice_equal(key_slice(&l->told_of->key), dir) && is_under_way(fs, l))
+            number = l->told_number;
+    return number;
+}
+
+bool listing_is_under_way(const struct fs *fs, uint64_t number)
+{
+    const struct listing *l;
+
+    TAILQ_FOREACH(l, &fs->told, told_link)
+        if (l->told_number <= number && is_under_way(fs, l))
+            return true;
+    return false;
+}
+
+uint64_t listing_told_epoch(const struct fs *fs)
+{
+    const struct listing *l;
+    uint64_t epoch = fs->epoch;
+
+    TAILQ_FOREACH(l, &fs->told, told_link)
+        if (l->told_epoch < epoch && is_under_way(fs, l))
+            epoch = l->told_epoch;
+    return epoch;
 }

@@ -37,6 +37,9 @@ struct listing {
     size_t local_count;
     struct buf more[3]; /* continued components listed that may come again soon */
     size_t more_next;
+    TAILQ_ENTRY(listing) told_link; /* in fs->told */
+    const struct inode *told_of;    /* NULL: not in it */
+    uint64_t told_number, told_at, told_epoch;
 };
 
 /* Empties the current page. */
@@ -48,6 +51,20 @@ bool listing_key(const struct inode *dir, const struct listing *l, const struct 
                  struct key *key);
 /* What this mount alone knows of below dir. */
 void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l);
+/*
+ * The kernel takes the names of a READDIRPLUS as of the epoch that it has when it comes to them, not
+ * of the one when they were asked for. So until it is known that it has them, or long enough ago
+ * that they were told, they may be taken into an epoch that has begun since. It has them when the
+ * same open directory asks for more, or is closed.
+ */
+void listing_told(struct fs *fs, const struct inode *dir, struct listing *l);
+void listing_taken(struct fs *fs, struct listing *l);
+/* The number of the last told of a directory which may not have been taken yet; 0: there is none. */
+uint64_t listing_last_told(const struct fs *fs, struct slice dir);
+/* Whether one up to that number may not have been taken yet. */
+bool listing_is_under_way(const struct fs *fs, uint64_t number);
+/* The oldest epoch in which one was told that may not have been taken yet; fs->epoch if none. */
+uint64_t listing_told_epoch(const struct fs *fs);
 /* false: the entry lies beyond the names that begin as this directory says. */
 bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry *e);
 
