@@ -3,7 +3,7 @@
 # ecpd is killed (SIGKILL) again and again, at random and at chosen points, while two protocol
 # clients and two mounts work; now and then one of those is killed, too. Nothing that they were told
 # is lost, done twice or out of order, the lock is never held by two, and no batch or file is halved.
-# CRASH_KILLS: how often, in all; two thirds of them where answers wait for the disk.
+# CRASH_KILLS: how often, in all, at least; two thirds of them where answers wait for the disk.
 kills=${CRASH_KILLS:-15}
 LIMIT=$((180 + kills * 8))
 . "$(dirname "$0")/lib.sh"
@@ -98,15 +98,20 @@ kill_ecpd() {
         kill -9 "$ecpd_pid"
         ;;
     esac
+    killed
+}
+killed() {
     wait_until 130 gone "$ecpd_pid" || { all_live; fail "ecpd has not been killed"; }
     forget "$ecpd_pid"
+    ecpd_killed=$((ecpd_killed + 1))
     start
     all_live
 }
 
 more_rounds() { [ "$("$programs/crash_client" rounds "$notes")" -ge "$1" ]; }
 
-# Others wait for what it held for as long as the window, and no longer.
+# Others wait for what it held for as long as the window, and no longer. The server is killed with
+# the first answer to who comes after it, too: nothing else of that session is on disk yet.
 kill_client() {
     local number=$((1 + clients_killed % 2)) rounds
     to_kill "${client[number]}"
@@ -120,12 +125,16 @@ kill_client() {
         fail "the others do not go on after ${name[number]} was killed"
     }
     start_client "${number}_$clients_killed"
+    to_kill "$ecpd_pid"
+    kill -USR1 "${client[number]}"
+    killed
 }
 
 kill_ecpd_now() {
     to_kill "$ecpd_pid"
     kill -9 "$ecpd_pid"
     dead "$ecpd_pid"
+    ecpd_killed=$((ecpd_killed + 1))
     start
 }
 
@@ -162,7 +171,7 @@ crashes() {
     mode=$1
     shift 2
     data=$dir/data.$mode notes=$dir/notes.$mode
-    names=() clients_killed=0 mounts_killed=0
+    names=() ecpd_killed=0 clients_killed=0 mounts_killed=0
     mkdir "$notes"
     { printf 'database user {\n directory = "%s"\n memory = "1M"\n' "$data"
       printf ' %s\n' "$@"
@@ -179,7 +188,7 @@ crashes() {
     done
     end_load
     assert_ok "what clients were told" "$programs/crash_client" check "127.0.0.1:$port" "$notes" "${names[@]}"
-    echo "$mode: $count kills of ecpd, $clients_killed of clients, $mounts_killed of mounts"
+    echo "$mode: $ecpd_killed kills of ecpd, $clients_killed of clients, $mounts_killed of mounts"
     cat "$dir/out"
     assert_ok "what files hold" "$programs/crash_files" check "$dir/mnt/a" "$notes" a b
     cat "$dir/out"
