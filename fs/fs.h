@@ -357,6 +357,8 @@ extern const struct cache_events kernel_events; /* cookie: the fs */
 double kernel_keeps(struct inode *in, uint64_t until);
 /* The same for a name that leads to it, right after kernel_keeps. */
 double kernel_keeps_name(struct inode *in, double keeps);
+/* Whether it has name and attributes for at least half of the time until then. */
+bool kernel_has(const struct inode *in, uint64_t until);
 /* The session begins. */
 void kernel_begin(struct fs *fs);
 /*

@@ -90,6 +90,15 @@ static bool is_named(const struct inode *in)
     return in->epoch >= in->fs->named && loop_now(in->fs->loop) <= in->named + SLACK;
 }
 
+bool kernel_has(const struct inode *in, uint64_t until)
+{
+    uint64_t now = loop_now(in->fs->loop);
+    uint64_t half = now + (until > now ? (until - now) / 2 : 0);
+
+    return half > now && in->nlookup && in->epoch == in->fs->epoch && in->named >= half &&
+           in->until >= half;
+}
+
 /*
  * A name that others change may be on its way into the kernel, past the epoch that is begun now.
  * (Own changes hold the directory, as does who reads it.)

@@ -184,7 +184,7 @@ uint64_t listing_last_told(const struct fs *fs, struct slice dir)
     const struct listing *l;
     uint64_t number = 0;
 
-    TAILQ_FOREACH(l, &fs->told, told_link)
+    TAILQ_FOREACH (l, &fs->told, told_link)
         if (slice_equal(key_slice(&l->told_of->key), dir) && is_under_way(fs, l))
             number = l->told_number;
     return number;
@@ -194,7 +194,7 @@ bool listing_is_under_way(const struct fs *fs, uint64_t number)
 {
     const struct listing *l;
 
-    TAILQ_FOREACH(l, &fs->told, told_link)
+    TAILQ_FOREACH (l, &fs->told, told_link)
         if (l->told_number <= number && is_under_way(fs, l))
             return true;
     return false;
@@ -205,7 +205,7 @@ uint64_t listing_told_epoch(const struct fs *fs)
     const struct listing *l;
     uint64_t epoch = fs->epoch;
 
-    TAILQ_FOREACH(l, &fs->told, told_link)
+    TAILQ_FOREACH (l, &fs->told, told_link)
         if (l->told_epoch < epoch && is_under_way(fs, l))
             epoch = l->told_epoch;
     return epoch;

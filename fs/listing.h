@@ -29,6 +29,7 @@ struct listing {
     size_t count, capacity;
     struct buf names;
     uint64_t first; /* cookie before items[0] */
+    uint64_t until; /* loop_now() up to which the page may be served; 0: not leased */
     bool to_end;
     struct buf last; /* last level of the page */
     struct mark *marks;
@@ -52,14 +53,14 @@ bool listing_key(const struct inode *dir, const struct listing *l, const struct 
 /* What this mount alone knows of below dir. */
 void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l);
 /*
- * The kernel takes the names of a READDIRPLUS as of the epoch that it has when it comes to them, not
- * of the one when they were asked for. So until it is known that it has them, or long enough ago
- * that they were told, they may be taken into an epoch that has begun since. It has them when the
- * same open directory asks for more, or is closed.
+ * The kernel takes the names of a READDIRPLUS as of the epoch that it has when it comes to them,
+ * not of the one when they were asked for. So until it is known that it has them, or long enough
+ * ago that they were told, they may be taken into an epoch that has begun since. It has them when
+ * the same open directory asks for more, or is closed.
  */
 void listing_told(struct fs *fs, const struct inode *dir, struct listing *l);
 void listing_taken(struct fs *fs, struct listing *l);
-/* The number of the last told of a directory which may not have been taken yet; 0: there is none. */
+/* The number of the last told of a directory that may not have been taken yet; 0: none. */
 uint64_t listing_last_told(const struct fs *fs, struct slice dir);
 /* Whether one up to that number may not have been taken yet. */
 bool listing_is_under_way(const struct fs *fs, uint64_t number);
