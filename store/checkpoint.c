@@ -153,6 +153,7 @@ static void written(struct store *s)
     c->told = 0;
     s->checkpoints++;
     s->checkpoint_at = loop_wall(s->loop);
+    s->overlay->base->ops->still(s->overlay->base, true);
     s->overlay->base->ops->stat(s->overlay->base, &s->stat);
     log_debug("%s: checkpoint up to segment %" PRIu64 " offset %" PRIu64,
               s->directory ? s->directory : "unjournaled", s->facts.position.segment,
@@ -188,6 +189,7 @@ static void checkpoint_done(void *cookie)
 
 static void start_writing(struct store *s)
 {
+    s->overlay->base->ops->still(s->overlay->base, false);
     s->checkpoint.state = CHECKPOINT_WRITING;
     loop_worker_run(s->loop, s->worker, checkpoint_work, checkpoint_done, s);
 }

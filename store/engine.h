@@ -60,6 +60,11 @@ struct engine_ops {
     int (*next)(struct engine_cursor *cursor, struct slice *found, struct slice *value);
     int (*prev)(struct engine_cursor *cursor, struct slice *found, struct slice *value);
 
+    /*
+     * On the loop, between transactions: nothing is committed (still) until it is called again. So
+     * long a read transaction may be kept for the next one. At first not still.
+     */
+    void (*still)(struct engine *engine, bool still);
     int (*stat)(struct engine *engine, struct engine_stat *stat);
     int (*set_limit)(struct engine *engine,
                      uint64_t limit); /* between transactions only; growing */

@@ -51,20 +51,40 @@ static uint64_t map_size(const struct lmdb *db)
 static int read_begin(struct engine *engine, struct engine_txn **txn)
 {
     struct lmdb *db = lmdb_of(engine);
-    int rc = db->read.top ? mdb_txn_renew(db->read.top)
-                          : mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read.top);
+    int rc = 0;
+    if (!db->read.top)
+        rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->read.top);
+    else if (!db->read.open)
+        rc = mdb_txn_renew(db->read.top);
     if (rc)
         return lmdb_error(rc);
-    db->read.live = true;
+    db->read.live = db->read.open = true;
     *txn = &db->read.txn;
     return 0;
 }
 
+/* An old snapshot would keep pages from being used again. */
+static void let_go(struct lmdb *db)
+{
+    if (db->read.open)
+        mdb_txn_reset(db->read.top);
+    db->read.open = false;
+}
+
 static void read_end(struct engine_txn *txn)
 {
-    struct lmdb_txn *t = (struct lmdb_txn *)txn;
-    t->live = false;
-    mdb_txn_reset(t->top);
+    struct lmdb *db = lmdb_of(txn->engine);
+    db->read.live = false;
+    if (!db->still)
+        let_go(db);
+}
+
+static void still(struct engine *engine, bool still)
+{
+    struct lmdb *db = lmdb_of(engine);
+    db->still = still;
+    if (!still)
+        let_go(db);
 }
 
 static int write_begin(struct engine *engine, struct engine_txn **txn)
@@ -204,6 +224,7 @@ static int set_limit(struct engine *engine, uint64_t limit)
 {
     struct lmdb *db = lmdb_of(engine);
     uint64_t before = db->limit;
+    let_go(db);
     db->limit = limit / db->page * db->page;
     int rc = mdb_env_set_mapsize(db->env, map_size(db));
     if (rc)
@@ -239,6 +260,7 @@ static const struct engine_ops ops = {
     .last = lmdb_last,
     .next = lmdb_next,
     .prev = lmdb_prev,
+    .still = still,
     .stat = stat_figures,
     .set_limit = set_limit,
     .close = close_env,

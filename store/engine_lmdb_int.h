@@ -13,6 +13,7 @@ struct lmdb_txn {
     MDB_txn *top;       /* NULL: not begun */
     MDB_cursor *cursor; /* of puts, or NULL */
     bool live;
+    bool open; /* of reads: has a snapshot; also when not live, while the engine is still */
 };
 
 struct lmdb {
@@ -22,7 +23,8 @@ struct lmdb {
     MDB_dbi meta;
     size_t page;
     uint64_t limit;
-    struct lmdb_txn read; /* kept between reads, reset */
+    bool still;
+    struct lmdb_txn read; /* kept between reads, reset unless still */
     struct lmdb_txn write;
     struct engine_cursor *spare; /* of reads, to be renewed; or NULL */
 };

@@ -97,6 +97,7 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
     s->worker = loop_worker_new(loop, "checkpoint");
     if (s->options.io)
         begin_journal(s);
+    engine->ops->still(engine, true);
     checkpoint_consider(s);
     *store = s;
     return 0;

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/key.h"
+#include "base/log.h"
 
 struct rec {
     size_t key_len, len;
@@ -32,7 +33,7 @@ struct mem {
     size_t count, cap;
     struct undo *undo;
     size_t undo_count, undo_cap;
-    bool kept;
+    bool kept, still;
     int (*gate)(void *cookie);
     void *gate_cookie;
     struct fact facts[FACTS], facts_before[FACTS];
@@ -126,9 +127,16 @@ static void read_end(struct engine_txn *txn)
 {
 }
 
+static void still(struct engine *e, bool still)
+{
+    mem_of(e)->still = still;
+}
+
 static int write_begin(struct engine *e, struct engine_txn **txn)
 {
     struct mem *m = mem_of(e);
+    if (m->still)
+        log_fatal("a transaction writes while readers rely on what there is");
     memcpy(m->facts_before, m->facts, sizeof(m->facts));
     *txn = &m->write;
     return 0;
@@ -324,6 +332,7 @@ static void close_mem(struct engine *e)
 {
     struct mem *m = mem_of(e);
     undo_to(m, 0);
+    m->still = false;
     if (!m->kept)
         engine_mem_free(e);
 }
@@ -346,6 +355,7 @@ static const struct engine_ops ops = {
     .last = last,
     .next = next,
     .prev = prev,
+    .still = still,
     .stat = stat_figures,
     .set_limit = set_limit,
     .close = close_mem,

@@ -222,6 +222,7 @@ static void put_raw(struct world *w, struct slice key, struct slice value)
 {
     struct engine_txn *txn;
     const struct engine_ops *ops = w->engine->ops;
+    ops->still(w->engine, false);
     cr_assert_eq(ops->write_begin(w->engine, &txn), 0);
     cr_assert_eq(value.data ? ops->put(txn, key, value, slice_of(NULL, 0)) : ops->del(txn, key), 0);
     cr_assert_eq(ops->commit(txn), 0);
@@ -230,6 +231,7 @@ static void put_raw(struct world *w, struct slice key, struct slice value)
 static void write_facts(struct world *w, const struct store_facts *facts)
 {
     struct layer *nothing = layer_new();
+    w->engine->ops->still(w->engine, false);
     cr_assert_eq(checkpoint_write(w->engine, nothing, facts, 1), 0);
     layer_free(nothing);
 }
