@@ -85,6 +85,8 @@ void attr_listing_changed(struct fs *fs, struct slice dir)
 {
     struct inode *in = inode_find(fs, INODE_DIR, dir, slice_of(NULL, 0));
 
-    if (in && in->changed)
+    if (in && in->changed) {
         in->changed++;
+        kernel_listing_changed(in);
+    }
 }

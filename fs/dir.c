@@ -9,14 +9,68 @@ static struct listing *listing_of(const struct fuse_file_info *fi)
     return (struct listing *)(uintptr_t)fi->fh;
 }
 
+/* ---- listings that the kernel keeps ---- */
+
+/*
+ * At the beginning of a listing the kernel compares the directory's time, which it asks for when it
+ * may not keep it; so what it keeps is never older than what we would answer. In the middle it
+ * cannot go on when another handle has filled its memory anew and the name where it was is gone. So
+ * it keeps only what any program reads with a single call: musl's buffer, the smallest, has 2 KiB.
+ */
+#define KEPT_BYTES 2048u
+
+static bool is_short(const struct page *page)
+{
+    size_t bytes = 0;
+
+    /* About: a directory entry's fields, and a name of which half is escaped. */
+    for (size_t i = 0; i < page->count && bytes <= KEPT_BYTES; i++)
+        bytes += 32 + 2 * page->entries[i].sub.len;
+    return page->to_end && bytes <= KEPT_BYTES;
+}
+
+/*
+ * The kernel puts together what several handles read at a time, old and new; so one at a time has
+ * its listing kept, and its own answers follow its look at the time.
+ *
+ * A listing tells of the nodes, too, and a kept one does not tell anew. So it is read again before
+ * the kernel would have to ask for each of them. The root answers without the server, others never
+ * do.
+ */
+static void opendir_keep(struct inode *in, struct listing *l, struct fuse_file_info *fi)
+{
+    struct fs *fs = in->fs;
+    uint64_t now = loop_now(fs->loop), until;
+    struct page page;
+
+    l->kept =
+        in->kind == INODE_DIR && in != fs->root && !fs->ending && !in->listing_kept &&
+        cache_page_now(fs->cache, key_slice(&in->key), slice_of(NULL, 0), false, &page, &until) &&
+        is_short(&page);
+    in->listing_kept |= l->kept;
+    fi->cache_readdir = l->kept;
+    fi->keep_cache = !l->kept || (in->listed_epoch == fs->epoch && in->listed > now &&
+                                  in->listed - now >= (until - now) / 4);
+}
+
+static void end_listing(struct inode *in, struct listing *l)
+{
+    if (l->kept)
+        in->listing_kept = false;
+    listing_free(l);
+}
+
+/* ---- opendir ---- */
+
 static bool opendir_answer(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
 {
     struct listing *l = xcalloc(1, sizeof(*l));
 
     fi->fh = (uint64_t)(uintptr_t)l;
+    opendir_keep(in, l, fi);
     if (reply_opened(req, in, fi))
         return true;
-    listing_free(l);
+    end_listing(in, l);
     return false;
 }
 
@@ -214,13 +268,25 @@ static bool fetch_mark(struct op *op, struct listing *l)
 
 /* ---- the answer ---- */
 
-static bool is_known_there(struct op *op, const struct listing *l, const struct item *it,
+static void note_known(struct listing *l, const struct inode *in)
+{
+    uint64_t until = in->named < in->until ? in->named : in->until;
+
+    l->known++;
+    if (until < l->known_until)
+        l->known_until = until;
+}
+
+static bool is_known_there(struct op *op, struct listing *l, const struct item *it,
                            struct slice key)
 {
     enum inode_kind kind = it->dir ? INODE_DIR : INODE_FILE;
     struct inode *in = inode_find(op->fs, kind, key, slice_of(NULL, 0));
+    bool known = in && kernel_has(in, l->until);
 
-    return in && kernel_has(in, l->until);
+    if (known)
+        note_known(l, in);
+    return known;
 }
 
 /*
@@ -245,6 +311,7 @@ static struct inode *plus_entry(struct op *op, struct listing *l, const struct i
     e->entry_timeout = kernel_keeps_name(in, e->attr_timeout);
     if (e->attr_timeout > 0) {
         e->ino = in->id;
+        note_known(l, in);
         return in;
     }
     inode_release(op->fs, in);
@@ -258,7 +325,7 @@ static size_t emit(struct op *op, struct listing *l, size_t i, char *at, size_t 
     const char *name = (const char *)l->names.data + it->name_at;
     struct fuse_entry_param e = {
         .attr = {.st_ino = it->ino, .st_mode = it->dir ? S_IFDIR : S_IFREG}};
-    off_t next = (off_t)(l->first + i + 1);
+    off_t next = (off_t)listing_cookie(l, i);
     struct inode *in;
     size_t n;
 
@@ -288,17 +355,33 @@ static void unref_entries(struct op *op)
     }
 }
 
+/* How long the kernel knows the nodes, if one answer had them all. */
+static void note_listed(struct op *op, struct listing *l, size_t sent)
+{
+    size_t nodes = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        nodes += l->items[i].level_len > 0;
+    op->in->listed = l->to_end && sent == l->count && l->known == nodes ? l->known_until : 0;
+    op->in->listed_epoch = op->fs->epoch;
+}
+
 static void readdir_emit(struct op *op, struct listing *l)
 {
     struct buf *out = &op->fs->out;
-    size_t n = 1;
+    size_t n = 1, sent = 0;
 
     buf_clear(out);
     buf_reserve(out, op->size);
+    l->known = 0;
+    l->known_until = UINT64_MAX;
     for (size_t i = op->offset - l->first; i < l->count && n; i++) {
         n = emit(op, l, i, (char *)out->data + out->len, op->size - out->len);
         out->len += n;
+        sent += n > 0;
     }
+    if (op->plus && op->offset == 0)
+        note_listed(op, l, sent);
     fuse_req_interrupt_func(op->req, NULL, NULL);
     if (fuse_reply_buf(op->req, (const char *)out->data, out->len) != 0)
         unref_entries(op);
@@ -312,6 +395,13 @@ static void readdir_step(struct op *op)
     struct listing *l = listing_of(&op->fi);
     bool there = true;
 
+    if (op->seek) {
+        op->offset = listing_find(l, op->offset);
+        op->seek = false;
+        there = op->offset > 0; /* else it was read to its end, and the last name is gone */
+        if (!there)
+            op_bytes(op, slice_of("", 0));
+    }
     while (there && (op->offset < l->first || (op->offset >= l->first + l->count && !l->to_end)))
         there = op->offset < l->first ? fetch_mark(op, l) : fetch_next(op, l);
     if (there && op->offset > l->first + l->count)
@@ -325,13 +415,15 @@ static void readdir_start(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 {
     struct fs *fs = fuse_req_userdata(req);
     struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct listing *l = listing_of(fi);
 
     op->fi = *fi;
     op->size = size;
     op->offset = (uint64_t)off;
     op->plus = plus;
-    listing_taken(fs, listing_of(fi));
-    if (off > 0 || fetch_first(op, listing_of(fi)))
+    listing_taken(fs, l);
+    op->seek = l->kept && off > 0;
+    if ((off > 0 && !(op->seek && listing_find(l, (uint64_t)off) == 0)) || fetch_first(op, l))
         readdir_step(op);
 }
 
@@ -352,7 +444,7 @@ void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct inode *in = inode_by_id(fs, ino);
 
     listing_taken(fs, listing_of(fi));
-    listing_free(listing_of(fi));
+    end_listing(in, listing_of(fi));
     inode_count_opens(in, fi->fh, -1);
     fuse_reply_err(req, 0);
     inode_release(fs, in);

@@ -81,6 +81,9 @@ struct inode {
     pid_t creator;    /* whose open(2) made it and may still look at it; 0: nobody's */
     uint64_t created; /* stamp of that */
     uint64_t changed; /* directories: the newest that was shown */
+    uint64_t listed;  /* loop_now() until which the kernel knows all nodes of its listing */
+    uint64_t listed_epoch; /* fs->epoch then */
+    bool listing_kept;     /* by the kernel, as a handle reads it that is open */
     uint64_t until;   /* loop_now() up to which the kernel may serve attributes without asking */
     uint64_t named;   /* the same for its name, if no epoch began since */
     uint64_t epoch;   /* fs->epoch when the name was given out */
@@ -305,6 +308,7 @@ struct op {
     size_t size;
     unsigned flags;
     bool plus;             /* READDIRPLUS */
+    bool seek;             /* READDIR: offset is the cookie of a name still to be found */
     struct inode *leaving; /* counted in its own */
     enum inode_kind kind, to_kind;
     struct buf bytes;
@@ -368,6 +372,8 @@ void kernel_begin(struct fs *fs);
 void kernel_changing(struct fs *fs, const struct update *u);
 /* Whether changes made here are still to be told to the kernel. */
 bool kernel_unsettled(const struct fs *fs);
+/* A directory's listing changed in a way that only this mount shows. */
+void kernel_listing_changed(struct inode *dir);
 /* inode_retire, and the kernel looks its name up again. changing: content is about to change. */
 void kernel_retire(struct inode *in, bool changing);
 /* From now on the kernel keeps nothing. Before the end of the session. */

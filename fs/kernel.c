@@ -367,6 +367,16 @@ void kernel_retire(struct inode *in, bool changing)
         epoch_begin(fs);
 }
 
+void kernel_listing_changed(struct inode *dir)
+{
+    struct recall r = {.fs = dir->fs};
+
+    if (dir->fs->ending)
+        return;
+    recall_inode(&r, dir);
+    recall_end(&r);
+}
+
 bool kernel_unsettled(const struct fs *fs)
 {
     return fs->own_recalls > 0;

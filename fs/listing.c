@@ -40,6 +40,20 @@ void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino)
     buf_append(&l->names, "", 1);
 }
 
+uint64_t listing_cookie(const struct listing *l, size_t i)
+{
+    return l->kept ? 1 + l->items[i].ino % INT32_MAX : l->first + i + 1;
+}
+
+uint64_t listing_find(const struct listing *l, uint64_t cookie)
+{
+    size_t i = l->count;
+
+    while (i > 0 && listing_cookie(l, i - 1) != cookie)
+        i--;
+    return i ? l->first + i : 0;
+}
+
 bool listing_key(const struct inode *dir, const struct listing *l, const struct item *it,
                  struct key *key)
 {

@@ -23,13 +23,19 @@ struct mark {
  * One open directory. Items are numbered from 1 as they are first listed; the number is the
  * cookie. Only the current page is held, so deleting while listing does not shift what follows in
  * it.
+ *
+ * What the kernel keeps of a listing it reads to other handles, too, and comes back to us in the
+ * middle with a cookie that this handle never gave out. So there cookies are of names.
  */
 struct listing {
     struct item *items;
     size_t count, capacity;
     struct buf names;
-    uint64_t first; /* cookie before items[0] */
+    uint64_t first; /* number before that of items[0] */
     uint64_t until; /* loop_now() up to which the page may be served; 0: not leased */
+    bool kept;      /* by the kernel */
+    size_t known;   /* nodes of an answer which it knows then, */
+    uint64_t known_until; /* and loop_now() up to which it knows them all */
     bool to_end;
     struct buf last; /* last level of the page */
     struct mark *marks;
@@ -47,6 +53,10 @@ struct listing {
 void listing_reset(struct listing *l);
 void listing_free(struct listing *l);
 void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino);
+/* What comes with items[i], for who goes on behind it: a number of 31 bits or the item's number. */
+uint64_t listing_cookie(const struct listing *l, size_t i);
+/* Of a listing that is kept: the number of the item with that cookie, in the current page; or 0. */
+uint64_t listing_find(const struct listing *l, uint64_t cookie);
 /* Of the node that an item of dir stands for. False: it is none. */
 bool listing_key(const struct inode *dir, const struct listing *l, const struct item *it,
                  struct key *key);
