@@ -36,7 +36,8 @@ static const struct command {
     {"ping", "[-c COUNT]", "measure round trips to the server", cmd_ping},
     {"sync", "", "wait until all that was updated is on the server's disk", cmd_sync},
     {"check", "DIR", "check a database's directory", cmd_check},
-    {"backup", "[-q|--quiet] DIR TARGET|-", "write a backup of a database's directory", cmd_backup},
+    {"backup", "[-q|--quiet] DIR TARGET|-", "write a backup of a database's directory", cmd_backup,
+     true},
     {"restore",
      "[-q|--quiet] [-j|--journal DIR] [-u|--until TIME] BACKUP|- DIR | --verify BACKUP|-",
      "make a database's directory of a backup", cmd_restore},
@@ -180,12 +181,19 @@ static const struct command *parse_global(struct cli *cli, int argc, char **argv
     return command;
 }
 
+static bool works_on_files(const struct command *command)
+{
+    return command->run == cmd_check || command->run == cmd_backup || command->run == cmd_restore ||
+           command->run == cmd_journal;
+}
+
 static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
 {
     cli->command = command->name;
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--help") || (!strcmp(argv[i], "-h") && argc == 2)) {
-            printf("usage: ecp [-s URL] %s %s\n%s\n", command->name, command->arguments,
+            printf("usage: ecp %s%s%s%s\n%s\n", works_on_files(command) ? "" : "[-s URL] ",
+                   command->name, *command->arguments ? " " : "", command->arguments,
                    command->about);
             return EXIT_OK;
         }

@@ -200,6 +200,23 @@ bool lock_group_covers(struct lock_table *table, const struct lock_group *group,
 
 RB_PROTOTYPE(lock_range_tree, lock_range, tree, )
 
+/* ---- lock_table.c ---- */
+
+/* An event for the owner's session, to be filled in. */
+struct lock_event *lock_event_add(struct lock_table *table, enum lock_event_kind kind,
+                                  struct lock_owner *owner);
+/* All that wait in the group are to be looked at again. */
+void lock_group_wake(struct lock_table *table, struct lock_group *group);
+/* Tells how a request that is in no queue any more has ended, and frees it. */
+void lock_request_end(struct lock_table *table, struct lock_request *request,
+                      enum lock_event_kind kind);
+/* Ends a request without an event; its cookie. */
+void *lock_request_drop(struct lock_request *request);
+/* What the owner holds at the name, or NULL. */
+struct lock_entry *lock_held(struct lock_owner *owner, struct slice name);
+/* Looks again at those that are to be, until nothing follows any more. */
+void lock_settle(struct lock_table *table);
+
 /* ---- lock_queue.c ---- */
 
 /* What keeps a request from being granted: an entry or a request; false: nothing. */

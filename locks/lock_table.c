@@ -34,8 +34,8 @@ const struct lock_stats *lock_table_stats(const struct lock_table *t)
 
 /* ---- Events ---- */
 
-static struct lock_event *event_add(struct lock_table *t, enum lock_event_kind kind,
-                                    struct lock_owner *owner)
+struct lock_event *lock_event_add(struct lock_table *t, enum lock_event_kind kind,
+                                  struct lock_owner *owner)
 {
     struct lock_event_node *n = xmalloc(sizeof(*n));
 
@@ -93,7 +93,7 @@ static void request_free(struct lock_request *r)
 }
 
 /* What it has now may let its group's other requests pass others. */
-static void group_wake(struct lock_table *t, struct lock_group *group)
+void lock_group_wake(struct lock_table *t, struct lock_group *group)
 {
     struct lock_owner *o;
     struct lock_request *r;
@@ -111,7 +111,7 @@ static void grant(struct lock_table *t, struct lock_request *r)
     for (size_t i = 0; i < r->count; i++)
         lock_entry_add(r->owner, &r->items[i], r->delegable, r->now);
     t->stats.granted++;
-    group_wake(t, r->owner->group);
+    lock_group_wake(t, r->owner->group);
 }
 
 /* ---- Recalls ---- */
@@ -139,7 +139,7 @@ static bool recall(void *cookie, struct lock_entry *held)
             continue;
         e->recalled = true;
         c->table->stats.recalls++;
-        lock_name_key(e->name, &event_add(c->table, LOCK_EVENT_RECALL, e->owner)->name);
+        lock_name_key(e->name, &lock_event_add(c->table, LOCK_EVENT_RECALL, e->owner)->name);
     }
     return true;
 }
@@ -168,15 +168,15 @@ void lock_recall_below(struct lock_table *t, struct slice under)
                     continue;
                 e->recalled = true;
                 t->stats.recalls++;
-                event_add(t, LOCK_EVENT_RECALL, o)->name = name;
+                lock_event_add(t, LOCK_EVENT_RECALL, o)->name = name;
             }
 }
 
 /* ---- Looking again ---- */
 
-static void request_end(struct lock_table *t, struct lock_request *r, enum lock_event_kind kind)
+void lock_request_end(struct lock_table *t, struct lock_request *r, enum lock_event_kind kind)
 {
-    event_add(t, kind, r->owner)->cookie = r->cookie;
+    lock_event_add(t, kind, r->owner)->cookie = r->cookie;
     request_free(r);
 }
 
@@ -196,7 +196,7 @@ static bool refused(struct lock_request *r, const struct lock_blocker *b)
     return b->request;
 }
 
-static void settle(struct lock_table *t)
+void lock_settle(struct lock_table *t)
 {
     struct lock_request *r;
     struct lock_blocker b;
@@ -207,7 +207,7 @@ static void settle(struct lock_table *t)
         if (lock_blocked(t, r, &b)) {
             if (refused(r, &b)) {
                 lock_dequeue(t, r);
-                request_end(t, r, LOCK_EVENT_BUSY);
+                lock_request_end(t, r, LOCK_EVENT_BUSY);
                 continue;
             }
             lock_watch(r, &b);
@@ -217,7 +217,7 @@ static void settle(struct lock_table *t)
         }
         lock_dequeue(t, r);
         grant(t, r);
-        request_end(t, r, LOCK_EVENT_GRANTED);
+        lock_request_end(t, r, LOCK_EVENT_GRANTED);
     }
 }
 
@@ -283,12 +283,12 @@ int lock_ask(struct lock_session *session, const struct lock_who *who,
         error = wait(t, r, &b);
         *request = error ? NULL : r;
     }
-    settle(t);
+    lock_settle(t);
     return error;
 }
 
 /* It ends without an event. Returns its cookie. */
-static void *request_drop(struct lock_request *r)
+void *lock_request_drop(struct lock_request *r)
 {
     void *cookie = r->cookie;
 
@@ -301,13 +301,13 @@ void lock_cancel(struct lock_request *r)
 {
     struct lock_table *t = r->owner->session->table;
 
-    request_drop(r);
-    settle(t);
+    lock_request_drop(r);
+    lock_settle(t);
 }
 
 /* ---- Giving back ---- */
 
-static struct lock_entry *held(struct lock_owner *owner, struct slice name)
+struct lock_entry *lock_held(struct lock_owner *owner, struct slice name)
 {
     struct lock_table *t = owner->session->table;
     struct lock_name *n = lock_name_find(t, name);
@@ -318,7 +318,7 @@ static struct lock_entry *held(struct lock_owner *owner, struct slice name)
 bool lock_is_exclusive(struct lock_session *session, uint64_t id, struct slice name)
 {
     struct lock_owner *owner = lock_owner_find(session, id);
-    struct lock_entry *e = owner ? held(owner, name) : NULL;
+    struct lock_entry *e = owner ? lock_held(owner, name) : NULL;
 
     return e && e->at_mode == LOCK_EXCLUSIVE;
 }
@@ -333,11 +333,11 @@ void lock_release(struct lock_session *session, uint64_t id, const struct lock_i
         return;
     owner->pins++;
     for (size_t i = 0; i < count; i++)
-        if ((e = held(owner, items[i].name)))
+        if ((e = lock_held(owner, items[i].name)))
             lock_entry_take(e, &items[i]);
     owner->pins--;
     lock_owner_check(owner);
-    settle(session->table);
+    lock_settle(session->table);
 }
 
 /* The first entry may be an ancestor's, which goes with the last below it. */
@@ -362,13 +362,13 @@ void lock_release_owner(struct lock_session *session, uint64_t id)
     clear_all(owner);
     owner->pins--;
     lock_owner_check(owner);
-    settle(session->table);
+    lock_settle(session->table);
 }
 
 void lock_release_name(struct lock_session *session, uint64_t id, struct slice name)
 {
     struct lock_owner *owner = lock_owner_find(session, id);
-    struct lock_entry *e = owner ? held(owner, name) : NULL;
+    struct lock_entry *e = owner ? lock_held(owner, name) : NULL;
 
     if (!e || e->at_mode == LOCK_NONE)
         return;
@@ -376,7 +376,7 @@ void lock_release_name(struct lock_session *session, uint64_t id, struct slice n
     lock_entry_clear(e);
     owner->pins--;
     lock_owner_check(owner);
-    settle(session->table);
+    lock_settle(session->table);
 }
 
 void lock_session_free(struct lock_session *session)
@@ -398,153 +398,10 @@ void lock_session_free(struct lock_session *session)
     LIST_REMOVE(session, all);
     events_drop(t, session);
     free(session);
-    settle(t);
+    lock_settle(t);
 }
 
 /* ---- Delegation ---- */
-
-static bool waits_for(struct lock_table *t, const struct lock_request *r,
-                      const struct lock_group *group)
-{
-    for (size_t i = 0; i < r->count; i++)
-        if (lock_group_conflicts(t, group, &r->items[i]))
-            return true;
-    return false;
-}
-
-/* Deadlocks that were not seen while the lock might have been idle. */
-static void find_deadlocks(struct lock_table *t, struct lock_entry *e)
-{
-    struct lock_request *r, *next;
-
-    for (r = TAILQ_FIRST(&t->waiting); r; r = next) {
-        next = TAILQ_NEXT(r, queue);
-        if (r->deadlocked || r->at_once || !waits_for(t, r, e->owner->group) || !lock_deadlock(t, r))
-            continue;
-        t->stats.deadlocks++;
-        r->deadlocked = true;
-        if (r->patient)
-            continue;
-        lock_dequeue(t, r);
-        request_end(t, r, LOCK_EVENT_DEADLOCK);
-    }
-}
-
-/* Those that may not wait are refused when they are looked at again. */
-static void kept(struct lock_table *t, struct lock_entry *e)
-{
-    lock_entry_not_delegable(e);
-    for (struct lock_entry *up = e; up; up = up->parent)
-        lock_wake(t, &up->watchers);
-    settle(t);
-    if (e->owner->group->waiting)
-        find_deadlocks(t, e);
-    settle(t);
-}
-
-void lock_kept(struct lock_session *session, uint64_t id, struct slice name)
-{
-    struct lock_owner *owner = lock_owner_find(session, id);
-    struct lock_entry *e = owner ? held(owner, name) : NULL;
-
-    if (e)
-        kept(session->table, e);
-}
-
-void lock_kept_all(struct lock_session *session)
-{
-    struct lock_owner *o;
-    struct lock_entry *e;
-
-    LIST_FOREACH (o, &session->owners, of_session)
-        LIST_FOREACH (e, &o->entries, of_owner)
-            if (e->delegable) {
-                e->away = true;
-                kept(session->table, e);
-            }
-}
-
-void lock_recall_kept(struct lock_session *session)
-{
-    struct lock_owner *o;
-    struct lock_entry *e;
-
-    LIST_FOREACH (o, &session->owners, of_session)
-        LIST_FOREACH (e, &o->entries, of_owner) {
-            if (!e->away)
-                continue;
-            e->away = false;
-            session->table->stats.recalls++;
-            lock_name_key(e->name, &event_add(session->table, LOCK_EVENT_RECALL, o)->name);
-        }
-}
-
-/* The request of `to` that waits for just this name, in that mode or a weaker one; or NULL. */
-static struct lock_request *request_for(struct lock_owner *to, struct slice name,
-                                        enum lock_mode mode)
-{
-    struct lock_name *n = lock_name_find(to->session->table, name);
-    struct lock_request *r;
-
-    LIST_FOREACH (r, &to->requests, of_owner)
-        if (r->count == 1 && r->items[0].name == n && !r->items[0].counted &&
-            r->items[0].mode <= mode)
-            return r;
-    return NULL;
-}
-
-static enum lock_pass_end pass_in_vain(struct lock_session *session, uint64_t to_id,
-                                       struct slice name, void **ended)
-{
-    struct lock_owner *to = lock_owner_find(session, to_id);
-    struct lock_request *r = to ? request_for(to, name, LOCK_EXCLUSIVE) : NULL;
-
-    if (lock_is_exclusive(session, to_id, name))
-        return LOCK_PASS_IGNORED;
-    if (r)
-        *ended = request_drop(r);
-    lock_release_name(session, to_id, name);
-    settle(session->table);
-    return LOCK_PASS_IN_VAIN;
-}
-
-enum lock_pass_end lock_pass(struct lock_session *session, uint64_t from_id,
-                             const struct lock_who *who, struct slice name, bool delegable,
-                             void **ended)
-{
-    struct lock_table *t = session->table;
-    struct lock_owner *from = lock_owner_find(session, from_id), *to;
-    struct lock_entry *e = from ? held(from, name) : NULL;
-    struct lock_request *r;
-    struct lock_wait item;
-    uint64_t now;
-
-    *ended = NULL;
-    if (from_id == who->owner || (e && (e->count[0] || e->count[1])))
-        return LOCK_PASS_IGNORED;
-    if (!e || e->at_mode == LOCK_NONE)
-        return pass_in_vain(session, who->owner, name, ended);
-    to = lock_owner_get(session, who);
-    from->pins++;
-    to->pins++;
-    item = (struct lock_wait){.name = e->name, .mode = (uint8_t)e->at_mode, .end = LOCK_RANGE_END};
-    now = e->since;
-    e->name->refs++;
-    if ((r = request_for(to, name, (enum lock_mode)e->at_mode))) {
-        now = r->now;
-        *ended = request_drop(r);
-    }
-    lock_entry_add(to, &item, delegable, now);
-    lock_entry_clear(e);
-    lock_name_unref(t, item.name);
-    group_wake(t, to->group);
-    from->pins--;
-    lock_owner_check(from);
-    to->pins--;
-    lock_owner_check(to);
-    settle(t);
-    return LOCK_PASSED;
-}
 
 bool lock_next_event(struct lock_table *t, struct lock_event *event)
 {
