@@ -38,6 +38,9 @@ enum mutation {
     MUTATION_TWICE,       /* an update sent again after a start is applied again */
     MUTATION_FORGET,      /* checkpoints forget the sessions */
     MUTATION_NO_TRACE,    /* updates are answered before a session is on disk */
+    MUTATION_NO_REPLAY,    /* what was answered and then lost is not sent again */
+    MUTATION_REPLAY_ORDER, /* it is applied as it comes, not in the order of its stamps */
+    MUTATION_REPLAY_READ,  /* others read while it is waited for */
     MUTATION_ACK_EARLY,   /* an update is acknowledged before it is durable, though it should be */
     MUTATION_SYNC_EARLY,  /* what was only written counts as durable */
     MUTATION_SYNC_AGAIN,  /* a failed sync of the journal is tried again */

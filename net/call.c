@@ -238,6 +238,7 @@ static int update_answered(struct call *call, struct slice payload)
                                        .values = values,
                                        .touches = touches,
                                        .touch_count = touch_count};
+        client_retain(call->client, call, m.stamp, values);
         call->done.update(call->cookie, 0, &applied);
     }
     free(touches);
@@ -266,7 +267,7 @@ static int put_batch(struct buf *out, const struct update *updates, size_t count
         if (updates[i].value.len > VALUE_MAX_LEN)
             return ECP_EVALUELONG;
         msg_put_update(out, &updates[i]);
-        if (out->len > FRAME_MAX_PAYLOAD)
+        if (out->len > FRAME_MAX_PAYLOAD - MSG_REPLAY_HEAD)
             return ECP_ETOOBIG;
     }
     msg_update_end(out, mark, (uint32_t)count);

@@ -179,6 +179,8 @@ static void answered(struct client *c, const struct frame *frame)
     int error = failed ? msg_get_error(frame->payload, &m)
                        : (frame->type == call->kind->answer ? 0 : ECP_EPROTO);
     client_forget(c, call);
+    if (!failed && call->kind->request == MSG_SYNC)
+        client_retain_synced(c, call->sequence);
     c->proven |= !failed && (call_is_update(call) || call->kind->request == MSG_LOCK);
     if (!error && failed)
         call_failed(call, &m);
@@ -290,6 +292,8 @@ static void on_connect(void *cookie, struct stream *stream, int error, const cha
     hello.resume_session = c->asked_session = c->session;
     hello.resume_secret = c->secret;
     hello.received = c->resend.got;
+    hello.instance = c->session ? c->instance : 0;
+    hello.retains = c->config.reconnect || c->config.resumes;
     hello.flags = c->config.reconnect || c->config.resumes ? MSG_HELLO_RESUMES : 0;
     begin_asking(c);
     size_t mark = frame_begin(&c->out, MSG_HELLO, c->asked_id);
@@ -363,6 +367,7 @@ void client_free(struct client *c)
     }
     client_queue_free(c);
     resend_free(&c->resend);
+    client_retain_drop(c);
     buf_free(&c->out);
     free((char *)c->config.address);
     free((char *)c->config.namespace);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of the client's half: call.c makes calls, client_queue.c keeps them, client.c is the
- * session they go over, client_lease.c its lease. */
+ * session they go over, client_lease.c its lease, client_retain.c what is not yet durable of it. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -32,7 +32,7 @@ struct call {
     struct call *prev, *next;
     struct call *chain; /* in client->table, while in client->sent */
     uint64_t id;        /* of the frame; a new one each time it is sent */
-    uint64_t sequence;  /* updates: given when sent first */
+    uint64_t sequence;  /* updates: given when sent first. SYNC: of the first update after it */
     TAILQ_ENTRY(call) flight; /* in client->flight, while flying */
     bool flying;
     bool sent; /* at least once, in this session */
@@ -53,6 +53,15 @@ struct call {
     bool reclaims; /* a LOCK that declares */
     size_t len;    /* bytes of payload, which is kept until the answer */
     uint8_t payload[];
+};
+
+/* Batches that were answered and may not be on disk, in the order of their sequence numbers. */
+struct retained {
+    bool wanted;        /* by the server */
+    struct buf batches; /* of each u64 sequence, u32 length, payload of MSG_REPLAY */
+    size_t head;        /* bytes at its front that are not needed any more */
+    bool syncing;       /* our SYNC is under way */
+    struct loop_event *timer; /* of the next one */
 };
 
 struct client {
@@ -85,6 +94,7 @@ struct client {
     struct loop_event *window; /* its end, while there is no connection */
     uint64_t window_end;       /* loop_now */
     struct resend resend;     /* of that session */
+    struct retained retained; /* of that session */
     uint64_t term;            /* ns, of the lease */
     uint64_t renewed;         /* loop_now when the newest request with an answer was sent */
     uint64_t known;           /* the same; not reset when the lease is lost */
@@ -121,6 +131,13 @@ static inline bool call_is_once(const struct call *call)
            type == MSG_SYNC || type == MSG_RECLAIMED || !call->kind->answer;
 }
 
+/* Overwrites 8 bytes already written. */
+static inline void patch_u64(struct buf *b, size_t at, uint64_t v)
+{
+    patch_u32(b, at, (uint32_t)v);
+    patch_u32(b, at + 4, (uint32_t)(v >> 32));
+}
+
 /* ---- client_queue.c ---- */
 
 void client_queue_init(struct client *client);
@@ -132,6 +149,8 @@ struct call *client_submit(struct client *client, const struct call_kind *kind, 
 /* Makes a call that ends with error in a later turn; nothing is sent. */
 struct call *client_refuse(struct client *client, const struct call_kind *kind, int error,
                            void *cookie);
+/* The same, but it is sent before all that waits; only in CLIENT_NORMAL. */
+struct call *client_submit_now(struct client *client, const struct call_kind *kind, void *cookie);
 /* Takes a call out of everything the client knows of. */
 void client_forget(struct client *client, struct call *call);
 void call_free(struct call *call);
@@ -176,6 +195,22 @@ void client_session_away(struct client *client);
 void client_session_lose(struct client *client);
 /* loop_now() until which it can be resumed: from now on, if there is a connection. 0: there is none. */
 uint64_t client_session_end(const struct client *client);
+
+/* ---- client_retain.c ---- */
+
+/* The update has been answered with this stamp, and values of INCREMENT: it is kept until it is
+ * known to be durable. */
+void client_retain(struct client *client, const struct call *call, uint64_t stamp,
+                   const struct slice *values);
+/* Updates before this sequence number are durable. */
+void client_retain_synced(struct client *client, uint64_t sequence);
+/* So many wait to become durable that no more should be sent. */
+bool client_retain_full(const struct client *client);
+/* The server was started anew, and has them up to this sequence number: the others are sent, in
+ * their order, as the first of the session. */
+void client_retain_replay(struct client *client, uint64_t last);
+/* The session is over, or cannot be told. */
+void client_retain_drop(struct client *client);
 
 /* ---- client_status.c ---- */
 

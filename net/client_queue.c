@@ -264,6 +264,8 @@ void client_renumber(struct client *c)
         land(c, call);
         call->sequence = 0;
     }
+    for (call = c->sent.first; call; call = call->next)
+        call->sequence = 0;
     c->last_sequence = 0;
 }
 
@@ -287,12 +289,6 @@ void client_end_sent(struct client *c)
 
 /* Sending */
 
-static void patch_u64(struct buf *b, size_t at, uint64_t v)
-{
-    patch_u32(b, at, (uint32_t)v);
-    patch_u32(b, at + 4, (uint32_t)(v >> 32));
-}
-
 static void number(struct client *c, struct call *call, size_t at)
 {
     if (!call->sequence) {
@@ -312,14 +308,26 @@ static void put_call(struct client *c, struct call *call)
     size_t mark = frame_begin(&c->out, call->kind->request, call->id);
     size_t at = c->out.len;
     buf_append(&c->out, call->payload, call->len);
-    if (call_is_update(call)) {
+    if (call_is_update(call))
         number(c, call, at);
-    }
+    if (call->kind->request == MSG_SYNC && !call->sequence)
+        call->sequence = c->last_sequence + 1;
     if (call_is_once(call))
         resend_keep(&c->resend, &c->out, mark);
     else
         frame_end(&c->out, mark);
     c->round_trips += call->id != 0;
+}
+
+static void send_call(struct client *c, struct call *call)
+{
+    put_call(c, call);
+    if (call->id) {
+        list_add(&c->sent, call);
+        table_add(c, call);
+    } else {
+        call_free(call);
+    }
 }
 
 void client_flush(struct client *c)
@@ -350,14 +358,10 @@ static void pump_now(struct client *c)
     /* Above the mark, conn tells when all is sent, and client_pump goes on. */
     while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
         struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
+        if (call_is_update(call) && client_retain_full(c))
+            break;
         unqueue(c, call);
-        put_call(c, call);
-        if (call->id) {
-            list_add(&c->sent, call);
-            table_add(c, call);
-        } else {
-            call_free(call);
-        }
+        send_call(c, call);
         if (c->out.len >= FLUSH_SIZE)
             client_flush(c);
     }
@@ -406,6 +410,14 @@ struct call *client_submit(struct client *c, const struct call_kind *kind, void 
         pump_now(c);
     else
         client_pump(c);
+    return call;
+}
+
+struct call *client_submit_now(struct client *c, const struct call_kind *kind, void *cookie)
+{
+    struct call *call = new_call(c, kind, cookie);
+    send_call(c, call);
+    client_flush(c);
     return call;
 }
 

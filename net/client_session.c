@@ -17,6 +17,7 @@ void client_session_lose(struct client *c)
     client_lease_lose(c);
     client_end_sent(c);
     resend_clear(&c->resend);
+    client_retain_drop(c);
     if (c->config.session_lost && !MUTATION(MUTATION_LOCK_LOST))
         c->config.session_lost(c->config.cookie);
 }
@@ -50,11 +51,15 @@ uint64_t client_session_end(const struct client *c)
 }
 
 /* The session is known, but the locks, the leases and what was on its way are not. */
-static void restarted(struct client *c)
+static void restarted(struct client *c, const struct msg_welcome *m)
 {
     client_lease_lose(c);
     c->serial_base = c->serial_last;
     resend_clear(&c->resend);
+    if (m->replay)
+        client_retain_replay(c, m->last);
+    else
+        client_retain_drop(c);
     client_reclaim(c);
 }
 
@@ -80,7 +85,7 @@ static void begin(struct client *c, const struct msg_welcome *m)
     c->last_sequence = 0;
     c->serial_base = c->serial_last;
     if (again)
-        restarted(c);
+        restarted(c, m);
 }
 
 int client_session_welcome(struct client *c, const struct msg_welcome *m)
@@ -91,11 +96,12 @@ int client_session_welcome(struct client *c, const struct msg_welcome *m)
         begin(c, m);
     } else if (m->instance != c->instance) {
         c->proven = true;
-        restarted(c);
+        restarted(c, m);
     } else if (resend_had(&c->resend, m->received)) {
         return ECP_EPROTO;
     }
     c->instance = m->instance;
+    c->retained.wanted = m->retain;
     loop_cancel(c->loop, c->window);
     c->window = NULL;
     c->term = m->lease_ms * LOOP_MS;

@@ -39,6 +39,8 @@ enum message_type {
     MSG_APPLIED = 33,
     MSG_SYNC = 34, /* answered when earlier updates are durable */
     MSG_SYNCED = 35,
+    MSG_REPLAY = 36,   /* client: a batch that was answered before the server was started anew */
+    MSG_REPLAYED = 37, /* client: that was all of them */
     /* Leases */
     MSG_INVALIDATE = 48,  /* server; its id is the serial number */
     MSG_INVALIDATED = 49, /* client, same id; no payload */
@@ -85,6 +87,9 @@ struct msg_hello {
     uint8_t flags;     /* enum msg_hello_flags */
     struct slice namespace;
     struct slice program; /* "ecpfs 0.1 host/pid", for logs and status; at most 255 bytes */
+    /* Options. */
+    bool retains;      /* it keeps what is not durable, and sends it again after a restart */
+    uint64_t instance; /* of the server that `received` is about; 0: of the one that is asked */
 };
 void msg_put_hello(struct buf *out, const struct msg_hello *m);
 int msg_get_hello(struct slice payload, struct msg_hello *m);
@@ -98,6 +103,10 @@ struct msg_welcome {
     uint32_t recovery_ms;   /* recovery window */
     uint64_t received;      /* kept frames of a resumed session that have come */
     struct slice server;    /* "ecpd 0.1" */
+    /* Options. */
+    bool retain;   /* APPLIED does not mean durable here: what has it is to be kept */
+    bool replay;   /* the server was started anew: what is kept is wanted, then MSG_REPLAYED */
+    uint64_t last; /* but for batches up to this one, which it has; 0 unless `replay` */
 };
 void msg_put_welcome(struct buf *out, const struct msg_welcome *m);
 int msg_get_welcome(struct slice payload, struct msg_welcome *m);
@@ -240,6 +249,14 @@ int msg_get_update(struct slice payload, struct msg_update *m);
 int msg_get_update_next(
     struct msg_update *m,
     struct update *update); /* call exactly count times; then check reader_at_end(&m->r) */
+
+/* MSG_REPLAY: u64 stamp that APPLIED told, then as MSG_UPDATE; without INCREMENT. */
+#define MSG_REPLAY_HEAD 8 /* bytes before what is as MSG_UPDATE */
+struct msg_replay {
+    uint64_t stamp;
+    struct msg_update update;
+};
+int msg_get_replay(struct slice payload, struct msg_replay *m);
 
 /*
  * MSG_APPLIED: the batch is applied, visible to all (and, until DURABLE is told apart, on disk).

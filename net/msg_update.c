@@ -61,6 +61,15 @@ int msg_get_update(struct slice payload, struct msg_update *m)
     return 0;
 }
 
+int msg_get_replay(struct slice payload, struct msg_replay *m)
+{
+    struct reader r = reader_of(payload);
+    m->stamp = get_u64(&r);
+    if (r.bad || !m->stamp)
+        return ECP_EPROTO;
+    return msg_get_update(slice_of(r.at, (size_t)(r.end - r.at)), &m->update);
+}
+
 /* The value as its kind demands. */
 static int check_value(const struct update *u)
 {

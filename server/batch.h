@@ -28,6 +28,7 @@ enum batch_state {
 };
 
 struct formers;
+struct replay;
 
 /* From UPDATE until it is answered or, its session having ended, dropped. */
 struct batch {
@@ -42,6 +43,7 @@ struct batch {
     unsigned plans;                     /* made in vain */
     bool again;                         /* BLOCKED no more: to be planned anew */
     uint64_t id, sequence;
+    uint64_t stamp; /* that it had before the start, when it is replayed */
     size_t bytes; /* counted in the session's update_bytes */
     uint32_t count;
     struct update updates[]; /* slices point into what comes behind them */
@@ -55,6 +57,7 @@ struct backend {
     struct loop *loop;
     struct store *store;
     struct formers *formers;
+    struct replay *replay;
     struct lease_table *leases;
     struct locks *locks; /* NULL until one is asked for */
     uint64_t blocked;           /* plans in vain */
@@ -71,12 +74,22 @@ void backend_stats(const struct backend *backend, size_t max_locks, struct buf *
 
 /* Takes over a decoded batch. */
 void batch_submit(struct session *session, struct batch *batch);
+/* Counts it among what is under way; until batch_gone. */
+void batch_begin(struct session *session, struct batch *batch);
+/* Answered or dropped, and in no list any more: frees it. */
+void batch_gone(struct batch *batch);
+/* Nothing keeps the session's batches back any more. */
+void batch_go_on(struct session *session);
 /* The session ends: what was not given to the store is dropped. */
 void batch_drop_all(struct session *session);
 
 /* ---- serve_update.c ---- */
 
 void batch_free(struct batch *batch);
+/* With room for the updates, and the payload behind them: it begins at `at` in the frame's. */
+struct batch *batch_new(const struct frame *frame, size_t at, struct msg_update *m);
+/* Decodes the updates; *index gets the one at fault. */
+int batch_decode(struct batch *batch, struct msg_update *m, uint32_t *index);
 /* Answers, unless the session has ended. */
 void serve_update_done(struct batch *batch, const struct store_result *result);
 

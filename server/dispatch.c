@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a frame of an open session to the function that serves it, by a table. */
+#include "base/mutation.h"
 #include "server/batch.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
 static void answer_empty(struct session *session, uint16_t type, uint64_t id)
 {
@@ -102,6 +104,7 @@ struct service {
     int (*serve)(struct session *session, const struct frame *frame);
     bool answers; /* the frame needs an id */
     bool empty;   /* has no payload */
+    bool reads;   /* waits until the state is that which sessions know */
 };
 
 static const struct service services[] = {
@@ -109,14 +112,16 @@ static const struct service services[] = {
     [MSG_PONG] = {serve_pong, .empty = true},
     [MSG_HAVE] = {serve_have, .answers = false},
     [MSG_BYE] = {serve_bye, .empty = true},
-    [MSG_READ] = {serve_read, .answers = true},
-    [MSG_NODE] = {serve_node, .answers = true},
-    [MSG_ORDER] = {serve_order, .answers = true},
-    [MSG_SCAN] = {serve_scan, .answers = true},
-    [MSG_VALUE] = {serve_value, .answers = true},
+    [MSG_READ] = {serve_read, .answers = true, .reads = true},
+    [MSG_NODE] = {serve_node, .answers = true, .reads = true},
+    [MSG_ORDER] = {serve_order, .answers = true, .reads = true},
+    [MSG_SCAN] = {serve_scan, .answers = true, .reads = true},
+    [MSG_VALUE] = {serve_value, .answers = true, .reads = true},
     [MSG_SPACE] = {serve_space, .answers = true, .empty = true},
     [MSG_UPDATE] = {serve_update, .answers = true},
     [MSG_SYNC] = {serve_sync, .answers = true, .empty = true},
+    [MSG_REPLAY] = {serve_replay, .answers = false},
+    [MSG_REPLAYED] = {serve_replayed, .empty = true},
     [MSG_RECLAIMED] = {serve_sync, .answers = true, .empty = true},
     [MSG_INVALIDATED] = {serve_invalidated, .answers = true, .empty = true},
     [MSG_RELEASE] = {serve_release, .answers = false},
@@ -140,5 +145,9 @@ int dispatch(struct session *session, const struct frame *frame)
     if (!service->serve || (service->answers && frame->id == 0) ||
         (service->empty && frame->payload.len))
         return ECP_EPROTO;
+    if (service->reads && !MUTATION(MUTATION_REPLAY_READ) && replay_holds(session)) {
+        replay_hold_read(session, frame);
+        return 0;
+    }
     return service->serve(session, frame);
 }

@@ -6,6 +6,7 @@
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
 struct former {
     LIST_ENTRY(former) all;
@@ -23,6 +24,8 @@ struct formers {
 static void drop(struct formers *f, struct former *former)
 {
     f->awaited -= former->known.locks;
+    if (former->known.retains)
+        replay_await(f->backend->replay, -1);
     LIST_REMOVE(former, all);
     free(former);
 }
@@ -58,6 +61,8 @@ static void remember(void *cookie, const struct store_session *known)
     former->known = *known;
     LIST_INSERT_HEAD(&f->away, former, all);
     f->awaited += known->locks;
+    if (known->retains)
+        replay_await(f->backend->replay, 1);
 }
 
 struct formers *formers_new(struct backend *backend, uint64_t window)
@@ -94,8 +99,10 @@ bool former_resume(struct formers *f, struct session *session, uint64_t id, uint
     session->id = id;
     session->secret = secret;
     session->last_sequence = former->known.last;
-    session->known = session->certain = session->recovered = session->skips = true;
+    session->known = session->recovered = session->skips = true;
+    session->certain = former->known.retains || !session->retains;
     session->reclaiming = true;
+    session->replaying = former->known.retains;
     f->awaited += !former->known.locks; /* it is waited for now, whatever it held */
     former->known.locks = false;
     LIST_REMOVE(former, all);

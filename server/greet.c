@@ -5,8 +5,16 @@
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
-static void welcome(struct session *session, uint16_t version)
+/* It has not had the WELCOME of this server yet. */
+static bool is_from_before(const struct session *session, const struct msg_hello *hello)
+{
+    return hello->instance && hello->instance != server_instance(session->server);
+}
+
+/* A client that comes from before the start learns from where on it is to send again what it has. */
+static void welcome(struct session *session, const struct msg_hello *hello, uint16_t version)
 {
     struct buf out = {0};
     struct msg_welcome m = {
@@ -18,6 +26,9 @@ static void welcome(struct session *session, uint16_t version)
         .recovery_ms = (uint32_t)(server_limits(session->server)->recovery_time / LOOP_MS),
         .received = session->resend.got,
         .server = slice_str("ecpd " PACKAGE_VERSION),
+        .retain = session->retains,
+        .replay = session->recovered && hello->retains && is_from_before(session, hello),
+        .last = session->last_sequence,
     };
     size_t mark = frame_begin(&out, MSG_WELCOME, session->hello_id);
 
@@ -69,6 +80,8 @@ static void begin(struct session *session, const struct msg_hello *m, uint16_t v
 {
     session->term = server_limits(session->server)->lease_time;
     session->resumes = m->flags & MSG_HELLO_RESUMES;
+    session->retains =
+        m->retains && session->resumes && !store_tells_durable(session->namespace->store);
     if (!m->resume_session || !former_resume(session->namespace->backend->formers, session,
                                              m->resume_session, m->resume_secret)) {
         session->id = random_nonzero(session->loop);
@@ -77,7 +90,9 @@ static void begin(struct session *session, const struct msg_hello *m, uint16_t v
     session->program =
         xasprintf("%.*s", (int)m->program.len, m->program.len ? (const char *)m->program.data : "");
     session_connected(session);
-    welcome(session, version);
+    if (session->replaying && !m->retains)
+        serve_replayed(session, NULL);
+    welcome(session, m, version);
     log_info("%s: session of %s, namespace %s%s", session->peer, session->program,
              session->namespace->name, session->recovered ? ", from before the restart" : "");
 }
@@ -92,7 +107,7 @@ static void resume(struct session *session, struct session *via, const struct ms
     session->conn = session_hand_over(via);
     conn_set_cookie(session->conn, session);
     server_session_connected(session->server, session);
-    if (resend_had(&session->resend, m->received)) {
+    if (resend_had(&session->resend, is_from_before(session, m) ? 0 : m->received)) {
         session_connected(session);
         session_cut(session, ECP_EPROTO, "the client has received what was not sent");
         return;
@@ -100,7 +115,7 @@ static void resume(struct session *session, struct session *via, const struct ms
     session_connected(session);
     if (session->holder)
         lease_heard(session->holder, conn_last_heard(session->conn));
-    welcome(session, version);
+    welcome(session, m, version);
     log_info("%s: session of %s goes on", session->peer, session->program);
     lock_seat_back(session); /* may end it */
 }

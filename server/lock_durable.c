@@ -73,7 +73,8 @@ bool lock_seat_known(struct lock_seat *seat)
     seat->asked = xcalloc(1, sizeof(*seat->asked));
     seat->asked->seat = seat;
     session->known = true;
-    store_session_begin(seat->locks->store, session->id, session->secret, true, known, seat->asked);
+    store_session_begin(seat->locks->store, session->id, session->secret, STORE_SESSION_LOCKS,
+                        known, seat->asked);
     return false;
 }
 

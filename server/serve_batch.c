@@ -6,6 +6,7 @@
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
 #define GLOBALS_MAX 64 /* a coarse batch over more globals touches all of them */
 
@@ -16,6 +17,7 @@ struct backend *backend_new(struct loop *loop, struct store *store, uint64_t win
     backend->refs = backend->namespaces = 1;
     backend->loop = loop;
     backend->store = store;
+    backend->replay = replay_new(backend);
     backend->formers = formers_new(backend, window);
     backend->leases = lease_table_new(loop, NULL);
     TAILQ_INIT(&backend->waiting);
@@ -29,6 +31,7 @@ void backend_unref(struct backend *backend)
     if (backend->last)
         lease_recall_end(backend->last);
     formers_free(backend->formers);
+    replay_free(backend->replay);
     locks_free(backend->locks);
     lease_table_free(backend->leases);
     free(backend);
@@ -38,6 +41,7 @@ void backend_stats(const struct backend *backend, size_t max_locks, struct buf *
 {
     const struct lease_stats *s = lease_table_stats(backend->leases);
 
+    replay_stats(backend->replay, out);
     locks_stats(backend->locks, max_locks, out);
     buf_printf(out, "leases %zu\nlease_bytes %zu\nlease_holders %zu\ntouches_in_flight %zu\n",
                s->pages, s->bytes, s->holders, s->touches);
@@ -130,8 +134,7 @@ static void leave_line(struct batch *b)
     wake(b->backend, NULL);
 }
 
-/* Answered or dropped, and in no list any more. */
-static void batch_gone(struct batch *b)
+void batch_gone(struct batch *b)
 {
     struct session *session = b->session;
     struct backend *backend = b->backend;
@@ -284,7 +287,8 @@ static bool is_certain(struct session *session)
     if (!session->asking) {
         session->asking = true;
         session_ref(session);
-        store_session_begin(store, session->id, session->secret, false, asked, session);
+        store_session_begin(store, session->id, session->secret,
+                            session->retains ? STORE_SESSION_RETAINS : 0, asked, session);
     }
     return false;
 }
@@ -294,6 +298,8 @@ static void step(struct session *session)
 {
     struct batch *b;
 
+    if (TAILQ_EMPTY(&session->parked) || replay_holds(session))
+        return;
     while ((b = session->unheld) && b->state == BATCH_QUEUED)
         begin(b);
     while ((b = TAILQ_FIRST(&session->parked)) && b->state == BATCH_READY && is_certain(session)) {
@@ -304,7 +310,7 @@ static void step(struct session *session)
     }
 }
 
-void batch_submit(struct session *session, struct batch *b)
+void batch_begin(struct session *session, struct batch *b)
 {
     b->session = session;
     b->backend = session->namespace->backend;
@@ -312,6 +318,16 @@ void batch_submit(struct session *session, struct batch *b)
     session_ref(session);
     session->updates++;
     session->update_bytes += b->bytes;
+}
+
+void batch_go_on(struct session *session)
+{
+    step(session);
+}
+
+void batch_submit(struct session *session, struct batch *b)
+{
+    batch_begin(session, b);
     TAILQ_INSERT_TAIL(&session->parked, b, of_session);
     if (!session->unheld)
         session->unheld = b;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "server/batch.h"
 #include "server/former.h"
+#include "server/replay.h"
 
 /* left: of the session's updates when it was asked, those still under way. */
 struct sync {
@@ -11,6 +12,7 @@ struct sync {
     uint64_t id, sequence;
     size_t left;
     bool reclaimed;
+    bool held; /* for the replay; counts as one left */
 };
 
 static void sync_free(struct sync *sync)
@@ -48,7 +50,8 @@ int serve_sync(struct session *session, const struct frame *frame)
     sync->id = frame->id;
     sync->reclaimed = frame->type == MSG_RECLAIMED;
     sync->sequence = session->last_sequence;
-    sync->left = session->updates;
+    sync->held = replay_holds(session);
+    sync->left = session->updates + sync->held;
     session_ref(session);
     session->syncs++;
     if (sync->left)
@@ -59,18 +62,41 @@ int serve_sync(struct session *session, const struct frame *frame)
     return 0;
 }
 
+/* One thing less that it waits for. */
+static void step(struct session *session, struct sync *sync)
+{
+    if (--sync->left)
+        return;
+    TAILQ_REMOVE(&session->syncing, sync, link);
+    if (session->state == SESSION_ENDED)
+        sync_free(sync);
+    else
+        store_sync(session->namespace->store, durable, sync);
+}
+
 void serve_sync_updated(struct session *session, uint64_t sequence)
 {
     struct sync *sync, *next;
 
     for (sync = TAILQ_FIRST(&session->syncing); sync; sync = next) {
         next = TAILQ_NEXT(sync, link);
-        if (sequence > sync->sequence || --sync->left)
-            continue;
-        TAILQ_REMOVE(&session->syncing, sync, link);
-        if (session->state == SESSION_ENDED)
+        if (sequence <= sync->sequence)
+            step(session, sync);
+    }
+}
+
+void serve_sync_go_on(struct session *session, bool drop)
+{
+    struct sync *sync, *next;
+
+    for (sync = TAILQ_FIRST(&session->syncing); sync; sync = next) {
+        next = TAILQ_NEXT(sync, link);
+        if (drop) {
+            TAILQ_REMOVE(&session->syncing, sync, link);
             sync_free(sync);
-        else
-            store_sync(session->namespace->store, durable, sync);
+        } else if (sync->held) {
+            sync->held = false;
+            step(session, sync);
+        }
     }
 }

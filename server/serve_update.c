@@ -11,22 +11,20 @@ void batch_free(struct batch *b)
     free(b);
 }
 
-/* With room for the updates, and the payload behind them. */
-static struct batch *batch_new(const struct frame *frame, struct msg_update *m)
+struct batch *batch_new(const struct frame *frame, size_t at, struct msg_update *m)
 {
-    size_t updates = m->count * sizeof(struct update), len = frame->payload.len;
+    size_t updates = m->count * sizeof(struct update), len = frame->payload.len - at;
     struct batch *b = xmalloc(sizeof(*b) + updates + len);
     void *payload = (uint8_t *)b->updates + updates;
 
     *b = (struct batch){
         .id = frame->id, .sequence = m->sequence, .count = m->count, .bytes = updates + len};
-    memcpy(payload, frame->payload.data, len);
+    memcpy(payload, frame->payload.data + at, len);
     msg_get_update(slice_of(payload, len), m);
     return b;
 }
 
-/* Decodes the batch; *index gets the update at fault. */
-static int update_decode(struct batch *b, struct msg_update *m, uint32_t *index)
+int batch_decode(struct batch *b, struct msg_update *m, uint32_t *index)
 {
     int error;
 
@@ -100,8 +98,8 @@ int serve_update(struct session *session, const struct frame *frame)
     session_register(session);
     if (session->known)
         store_session_answered(session->namespace->store, session->id, m.answered);
-    b = batch_new(frame, &m);
-    error = update_decode(b, &m, &index);
+    b = batch_new(frame, 0, &m);
+    error = batch_decode(b, &m, &index);
     if (error) {
         batch_free(b);
         if (error == ECP_EPROTO)

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "server/batch.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
 #define SHUTDOWN_TAKE  (2 * LOOP_SEC) /* for leases to be given back */
 #define SHUTDOWN_STEP  (10 * LOOP_MS)
@@ -139,6 +140,7 @@ static void backend_leave(struct server *server, struct backend *backend)
         while (*at != backend)
             at = &(*at)->next;
         *at = backend->next;
+        replay_abandon(backend->replay);
         lease_table_remember(backend->leases, NULL, NULL, NULL);
     }
     backend_unref(backend);
@@ -366,6 +368,8 @@ void server_shutdown(struct server *server, loop_fn *done, void *cookie)
     unlisten_all(server);
     for (struct session *s = server->sessions; s; s = s->next)
         session_leave(s);
+    for (struct backend *b = server->backends; b; b = b->next)
+        replay_abandon(b->replay);
     server->stop_timer = loop_soon(server->loop, shutdown_step, server);
 }
 

@@ -5,6 +5,7 @@
 #include "server/batch.h"
 #include "server/former.h"
 #include "server/locks.h"
+#include "server/replay.h"
 
 #define SYNCS_MAX     256 /* under way before reading pauses */
 #define READ_ROOM     256 /* bytes that most answers do not outgrow */
@@ -54,6 +55,7 @@ static void cancel_reads(struct session *session)
         store_read_cancel(session->reads->read);
         session_read_remove(session->reads);
     }
+    replay_forget_reads(session);
 }
 
 void session_end(struct session *session, bool flush)
@@ -66,6 +68,7 @@ void session_end(struct session *session, bool flush)
     lock_seat_end(session);
     if (session->reclaiming && !server_stopping(session->server))
         former_reclaimed(session->namespace->backend->formers, session);
+    replay_session_end(session);
     if (session->known && !server_stopping(session->server))
         store_session_end(session->namespace->store, session->id);
     if (session->holder)
@@ -139,6 +142,7 @@ void session_new(struct server *server, struct stream *stream)
     session->refs = 1;
     TAILQ_INIT(&session->parked);
     TAILQ_INIT(&session->syncing);
+    TAILQ_INIT(&session->held);
     session->conn = conn_new(loop, stream, FRAME_MAX_GREETING, &session_events, session);
     session->peer = xstrdup(conn_peer(session->conn));
     server_session_add(server, session);
@@ -242,7 +246,7 @@ void session_register(struct session *session)
     if (session->known || !session->resumes)
         return;
     session->known = true;
-    store_session_begin(session->namespace->store, session->id, session->secret, false, NULL, NULL);
+    store_session_begin(session->namespace->store, session->id, session->secret, 0, NULL, NULL);
 }
 
 /* ---- Sending, and back-pressure ---- */
@@ -268,7 +272,7 @@ void session_flow(struct session *session)
     if (!session->conn)
         return;
     pending = conn_pending(session->conn);
-    pause = updates_full(session) || session->syncs >= SYNCS_MAX || pending > CONN_OUTPUT_HIGH ||
+    pause = updates_full(session) || replay_full(session) || session->syncs >= SYNCS_MAX || pending > CONN_OUTPUT_HIGH ||
             (session->reads && session->read_bytes + pending > CONN_OUTPUT_HIGH);
     if (session->state == SESSION_LEAVING)
         pause = false; /* what comes is dropped, so that closing resets nothing */

@@ -18,6 +18,7 @@ struct batch;
 struct lock_seat;
 TAILQ_HEAD(batch_list, batch);
 TAILQ_HEAD(sync_list, sync);
+TAILQ_HEAD(held_list, held);
 
 struct namespace
 {
@@ -84,11 +85,19 @@ struct session {
     bool released;               /* BYE: its client serves nothing any more */
     bool resumes;                /* its client comes back also after a restart of the server */
     bool known;                  /* to the store */
-    bool certain;                /* also after a crash, or it need not be */
+    bool certain;                /* also after a crash, with what it needs of `retains`; or it need not be */
     bool asking;                 /* the store, to make it so */
     bool recovered;              /* updates may come that the store has had */
     bool skips; /* and numbers be left out: of updates that were answered and then lost */
     bool reclaiming;             /* after a restart, its locks are not declared yet */
+    bool replaying;              /* nor is all sent again that was answered (MSG_REPLAYED) */
+    uint64_t replayed;           /* stamp of the last that was */
+    size_t replay_bytes;         /* of those */
+    bool retains;                /* its client keeps what is not durable */
+    TAILQ_ENTRY(session) holding; /* of the replay, while held_back */
+    bool held_back;              /* reads, syncs or batches of it wait for the replay */
+    struct held_list held;       /* reads, as they came */
+    size_t held_bytes;
     struct sync_list syncing;    /* SYNCs that wait for updates */
     size_t syncs;                /* SYNCs under way */
     size_t updates;              /* under way */
@@ -191,7 +200,11 @@ int serve_value(struct session *session, const struct frame *frame);
 int serve_update(struct session *session, const struct frame *frame);
 /* Makes the session known to the store, if its client comes back after a restart. */
 void session_register(struct session *session);
+int serve_replay(struct session *session, const struct frame *frame);
+int serve_replayed(struct session *session, const struct frame *frame);
 int serve_sync(struct session *session, const struct frame *frame);
+/* Those that were held back for the replay are served; or (drop) forgotten. */
+void serve_sync_go_on(struct session *session, bool drop);
 /* An update of the session is done, or dropped. */
 void serve_sync_updated(struct session *session, uint64_t sequence);
 

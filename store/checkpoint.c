@@ -201,6 +201,8 @@ static void begin(struct store *s)
     s->checkpoint_timer = NULL;
     s->want_checkpoint = false;
     overlay_freeze(s->overlay);
+    if (c->last && !s->replaying)
+        ledger_settle(s->ledger);
     store_sessions_save(s, &c->sessions);
     c->facts = (struct store_facts){
         .stamp = s->last_stamp, .id = s->facts.id, .sessions = buf_slice(&c->sessions)};
@@ -265,6 +267,7 @@ bool checkpoint_close(struct store *s)
     if (c->state == CHECKPOINT_IDLE) {
         if (c->last ||
             (layer_empty(s->overlay->active) && !s->notes.len &&
+             (s->replaying || !ledger_retains(s->ledger)) &&
              s->oldest == journal_next_segment(s->journal)))
             return false;
         c->last = true;

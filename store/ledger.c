@@ -9,7 +9,7 @@
 #define ANSWERED_STEP 1024 /* batches between two notes of what is answered */
 
 /* A note: kind, session, and with
- *   BEGIN     u64 secret, u64 last (without the results that follow), u8 locks
+ *   BEGIN     u64 secret, u64 last (without the results that follow), u8 enum ledger_flags
  *   RESULT    u64 sequence, u64 stamp, u16 error, u32 index, bytes32 values
  *   ANSWERED  u64 sequence */
 enum { NOTE_BEGIN = 1, NOTE_END, NOTE_RESULT, NOTE_ANSWERED };
@@ -92,7 +92,7 @@ static void note_begin(struct buf *notes, const struct ledger_session *s, uint64
     note(notes, NOTE_BEGIN, s->id);
     put_u64(notes, s->secret);
     put_u64(notes, last);
-    put_u8(notes, s->locks);
+    put_u8(notes, (uint8_t)s->flags);
 }
 
 static void note_result(struct buf *notes, uint64_t id, const struct ledger_outcome *o)
@@ -111,7 +111,8 @@ static void note_answered(struct buf *notes, uint64_t id, uint64_t sequence)
     put_u64(notes, sequence);
 }
 
-void ledger_begin(struct ledger *l, uint64_t id, uint64_t secret, bool locks, struct buf *notes)
+void ledger_begin(struct ledger *l, uint64_t id, uint64_t secret, unsigned flags,
+                  struct buf *notes)
 {
     struct ledger_session *s = ledger_find(l, id);
     if (!s) {
@@ -120,7 +121,7 @@ void ledger_begin(struct ledger *l, uint64_t id, uint64_t secret, bool locks, st
         s->secret = secret;
         RB_INSERT(ledger_tree, &l->sessions, s);
     }
-    s->locks = s->locks || locks;
+    s->flags |= flags;
     if (notes)
         note_begin(notes, s, s->last);
 }
@@ -133,6 +134,22 @@ void ledger_end(struct ledger *l, uint64_t id, struct buf *notes)
     session_free(l, s);
     if (notes)
         note(notes, NOTE_END, id);
+}
+
+bool ledger_retains(struct ledger *l)
+{
+    struct ledger_session *s;
+    RB_FOREACH (s, ledger_tree, &l->sessions)
+        if (s->flags & LEDGER_RETAINS)
+            return true;
+    return false;
+}
+
+void ledger_settle(struct ledger *l)
+{
+    struct ledger_session *s;
+    RB_FOREACH (s, ledger_tree, &l->sessions)
+        s->flags &= ~(unsigned)LEDGER_RETAINS;
 }
 
 static void make_room(struct ledger_session *s)
@@ -198,10 +215,10 @@ void ledger_save(struct ledger *l, struct buf *notes)
 static void load_begin(struct ledger *l, uint64_t id, struct reader *r)
 {
     uint64_t secret = get_u64(r), last = get_u64(r);
-    bool locks = get_u8(r) != 0;
+    unsigned flags = get_u8(r);
     if (r->bad)
         return;
-    ledger_begin(l, id, secret, locks, NULL);
+    ledger_begin(l, id, secret, flags, NULL);
     struct ledger_session *s = ledger_find(l, id);
     s->last = last > s->last ? last : s->last;
 }

@@ -18,13 +18,18 @@ struct ledger_outcome {
     struct slice values; /* of INCREMENTs, bytes32 each; on the heap */
 };
 
+enum ledger_flags {
+    LEDGER_LOCKS = 1,  /* it may hold locks */
+    LEDGER_RETAINS = 2 /* its client may have answers to batches that are not durable */
+};
+
 struct ledger_session {
     RB_ENTRY(ledger_session) tree;
     uint64_t id, secret;
     uint64_t last;     /* sequence of the newest batch that is known */
     uint64_t answered; /* the client has the answers up to this one */
     uint64_t noted;    /* and the journal says so of this one */
-    bool locks;        /* it may hold locks */
+    unsigned flags;    /* enum ledger_flags */
     struct ledger_outcome *outcomes; /* of the batches after `answered`, as far as known */
     size_t head, count, capacity;
 };
@@ -41,9 +46,13 @@ const struct ledger_outcome *ledger_outcome(const struct ledger_session *session
                                             uint64_t sequence);
 
 /* Changes. Those with `notes` append what the journal needs to say the same, unless it is NULL. */
-void ledger_begin(struct ledger *ledger, uint64_t id, uint64_t secret, bool locks,
+void ledger_begin(struct ledger *ledger, uint64_t id, uint64_t secret, unsigned flags,
                   struct buf *notes);
 void ledger_end(struct ledger *ledger, uint64_t id, struct buf *notes);
+/* Whether some session has LEDGER_RETAINS. */
+bool ledger_retains(struct ledger *ledger);
+/* All is durable: none has it any more. Wants no note when all of the ledger is saved after it. */
+void ledger_settle(struct ledger *ledger);
 void ledger_result(struct ledger *ledger, uint64_t id, const struct ledger_outcome *outcome,
                    struct buf *notes);
 void ledger_answered(struct ledger *ledger, uint64_t id, uint64_t sequence, struct buf *notes);

@@ -223,7 +223,8 @@ static int adopt(struct store *s, bool journaled)
 
 /*
  * Stamps, and times of directories, may have been seen and then lost with the end of the journal.
- * All that come are newer, whatever the clock says: it is noted in the base before they are used.
+ * All that come are newer, whatever the clock says, but for those that come again: it is noted in the
+ * base before they are used.
  */
 static int begin_stamps(struct store *s)
 {
@@ -231,11 +232,9 @@ static int begin_stamps(struct store *s)
     struct engine *base = s->overlay->base;
     uint8_t start[8];
     uint64_t wall = loop_wall(s->loop);
-    if (s->last_stamp < s->facts.start)
-        s->last_stamp = s->facts.start;
-    s->last_stamp =
-        wall > s->last_stamp || MUTATION(MUTATION_STAMP) ? wall : s->last_stamp + LOOP_SEC;
-    record_put_u64(start, s->last_stamp);
+    uint64_t last = s->last_stamp > s->facts.start ? s->last_stamp : s->facts.start;
+    s->floor = wall > last || MUTATION(MUTATION_STAMP) ? wall : last + LOOP_SEC;
+    record_put_u64(start, s->floor);
     int error = base->ops->write_begin(base, &txn);
     if (error)
         return error;
@@ -280,5 +279,6 @@ static int find_end(struct store *s, char **why)
 int recovery_run(struct store *s, char **why)
 {
     int error = find_end(s, why);
+    s->replaying = ledger_retains(s->ledger);
     return error ? error : begin_stamps(s);
 }

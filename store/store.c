@@ -92,8 +92,8 @@ int store_open(struct loop *loop, struct engine *engine, const struct store_opti
         return error;
     }
     for (size_t i = 0; i < CHANGE_SLOTS; i++)
-        s->slots[i] = s->last_stamp;
-    s->known = known_new(s->options.overlay_bytes / KNOWN_SHARE, s->facts.id ^ s->last_stamp);
+        s->slots[i] = s->floor;
+    s->known = known_new(s->options.overlay_bytes / KNOWN_SHARE, s->facts.id ^ s->floor);
     s->worker = loop_worker_new(loop, "checkpoint");
     if (s->options.io)
         begin_journal(s);
@@ -129,6 +129,7 @@ void store_close(struct store *s, loop_fn *done, void *cookie)
     s->closed = done;
     s->closed_cookie = cookie;
     store_cancel_reads(s);
+    store_drop_deferred(s);
     if (s->journal)
         journal_write(s->journal, true);
     store_closing(s);

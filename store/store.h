@@ -215,6 +215,15 @@ void store_apply(struct store *store, const struct update *updates, size_t count
                  struct store_source source, store_done_fn *done, void *cookie);
 
 /*
+ * Applies again what a crash took back: with the stamp that it had, which must be newer than all
+ * that is there (ECP_EORDER). To be called in the order of the stamps, before any store_apply. As
+ * long as store_replayed has not been called, the next start waits for the same sessions again.
+ */
+void store_replay(struct store *store, const struct update *updates, size_t count,
+                  struct store_source source, uint64_t stamp, store_done_fn *done, void *cookie);
+void store_replayed(struct store *store);
+
+/*
  * done(cookie, 0) when every batch whose done has been called is durable, or with the error that
  * keeps them from it. Unjournaled databases: at once.
  */
@@ -224,6 +233,8 @@ void store_sync(struct store *store, store_sync_fn *done, void *cookie);
 /* Whether store_apply's done says that a batch is durable, as configured; else store_sync does. Not
  * when the journal has failed: what was applied then never becomes durable. */
 bool store_done_is_durable(const struct store *store);
+/* Whether that is so as configured. */
+bool store_tells_durable(const struct store *store);
 
 /*
  * Begins a checkpoint unless one is under way or nothing has changed: what was updated goes into
@@ -241,6 +252,7 @@ struct store_session {
     uint64_t id, secret;
     uint64_t last; /* sequence of the newest batch that was applied, or failed */
     bool locks;    /* it may have held locks */
+    bool retains;  /* its client may have answers to batches that a crash took back */
 };
 /* Calls for each that is known. fn may end the one that it is called for. */
 void store_sessions(struct store *store,
@@ -248,9 +260,10 @@ void store_sessions(struct store *store,
 /*
  * From now on the session is known: what became of its batches (store_source) is kept until
  * answered. done, unless NULL, is called when that is durable, or with the error that keeps it from
- * becoming so. May be called again, with locks.
+ * becoming so. May be called again, with other flags.
  */
-void store_session_begin(struct store *store, uint64_t id, uint64_t secret, bool locks,
+enum store_session_flags { STORE_SESSION_LOCKS = 1, STORE_SESSION_RETAINS = 2 };
+void store_session_begin(struct store *store, uint64_t id, uint64_t secret, unsigned flags,
                          store_sync_fn *done, void *cookie);
 /* It is over, and known no longer. */
 void store_session_end(struct store *store, uint64_t id);

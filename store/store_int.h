@@ -60,6 +60,7 @@ struct store {
     struct batch *waiting;
     struct batch **tail;
     struct batch *spare; /* batches that were told of */
+    struct batch *deferred; /* until nothing is applied again any more */
     struct buf log;         /* operations of the batch being applied */
     struct ledger *ledger;
     struct buf notes;       /* of the ledger, to go with the next record */
@@ -83,7 +84,9 @@ struct store {
     uint64_t checkpoint_at;  /* when the last of them was: ns since the epoch */
     struct engine_stat stat; /* of the base, as of the last checkpoint */
     struct store_facts facts;
-    uint64_t last_stamp;
+    uint64_t last_stamp; /* of what was applied, here or before the start */
+    uint64_t floor;      /* stamps to come are greater, but for those of what is applied again */
+    bool replaying;      /* store_replayed has not been called, and something may come */
     uint64_t new_limit; /* to be set when nothing is open; 0: none */
     struct store_reads reads;
     struct loop_event *read_turn; /* reads will be done */
@@ -97,6 +100,8 @@ struct store {
 
 /* ---- store_update.c ---- */
 
+/* The store closes: what was deferred is not done. */
+void store_drop_deferred(struct store *s);
 /* Goes on with the batches that wait, in a later turn. */
 void store_turn(struct store *s);
 /* Frees those kept for reuse. */

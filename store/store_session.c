@@ -49,7 +49,7 @@ static void registered(void *cookie, const struct store_result *result)
     free(r);
 }
 
-void store_session_begin(struct store *s, uint64_t id, uint64_t secret, bool locks,
+void store_session_begin(struct store *s, uint64_t id, uint64_t secret, unsigned flags,
                          store_sync_fn *done, void *cookie)
 {
     if (!s->journal) {
@@ -57,7 +57,7 @@ void store_session_begin(struct store *s, uint64_t id, uint64_t secret, bool loc
             store_sync(s, done, cookie);
         return;
     }
-    ledger_begin(s->ledger, id, secret, locks, notes_of(s));
+    ledger_begin(s->ledger, id, secret, flags, notes_of(s));
     if (!done)
         return;
     struct registration *r = xcalloc(1, sizeof(*r));
@@ -68,7 +68,7 @@ void store_session_begin(struct store *s, uint64_t id, uint64_t secret, bool loc
 void store_session_end(struct store *s, uint64_t id)
 {
     const struct ledger_session *session = ledger_find(s->ledger, id);
-    bool awaited = session && session->locks; /* for the whole window, should a crash forget this */
+    bool awaited = session && session->flags; /* for the whole window, should a crash forget this */
     ledger_end(s->ledger, id, notes_of(s));
     if (s->journal && (awaited || s->notes.len > NOTES_MAX))
         store_apply(s, NULL, 0, (struct store_source){0}, flushed, NULL);
@@ -113,7 +113,10 @@ void store_sessions(struct store *s, void (*fn)(void *cookie, const struct store
     struct ledger_session *l, *next;
     for (l = ledger_next(s->ledger, NULL); l; l = next) {
         next = ledger_next(s->ledger, l);
-        fn(cookie, &(struct store_session){
-                       .id = l->id, .secret = l->secret, .last = l->last, .locks = l->locks});
+        fn(cookie, &(struct store_session){.id = l->id,
+                                           .secret = l->secret,
+                                           .last = l->last,
+                                           .locks = l->flags & LEDGER_LOCKS,
+                                           .retains = l->flags & LEDGER_RETAINS});
     }
 }

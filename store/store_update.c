@@ -25,6 +25,7 @@ struct batch {
     const struct update *updates;
     size_t count;
     struct store_source source;
+    uint64_t given; /* its stamp, when it is applied again; else 0 */
     store_done_fn *done;
     void *cookie;
     int error;
@@ -118,9 +119,14 @@ static bool waits_durable(const struct store *s)
     return s->options.wait_durable && s->options.durability == DURABILITY_COMMIT;
 }
 
+bool store_tells_durable(const struct store *s)
+{
+    return !s->journal || waits_durable(s);
+}
+
 bool store_done_is_durable(const struct store *s)
 {
-    return !s->journal || (waits_durable(s) && !s->failed);
+    return store_tells_durable(s) && !(s->journal && s->failed);
 }
 
 /* With wait_durable failures take their turn too, so that answers come in order. */
@@ -270,6 +276,14 @@ static void forget(struct known *known, const struct batch *b)
     }
 }
 
+static uint64_t next_stamp(const struct store *s, const struct batch *b, uint64_t now)
+{
+    uint64_t last = s->last_stamp > s->floor ? s->last_stamp : s->floor;
+    if (b->given)
+        return b->given;
+    return now > last ? now : last + 1;
+}
+
 /* 0: applied or failed by itself (b->error); WAIT: not now. */
 static int run_batch(struct store *s, struct apply *a, struct batch *b, struct ahead *h)
 {
@@ -280,9 +294,9 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
     buf_clear(&b->values);
     buf_clear(&s->log);
     a->values = &b->values;
-    a->stamp = a->now > s->last_stamp ? a->now : s->last_stamp + 1;
+    a->stamp = next_stamp(s, b, a->now);
     b->failed = 0;
-    int error = run_updates(a, b, h);
+    int error = b->given && b->given <= s->last_stamp ? ECP_EORDER : run_updates(a, b, h);
     if (error == 0 && s->log.len > LOG_MAX)
         error = ECP_ETOOBIG;
     if (error == 0)
@@ -320,7 +334,8 @@ static void journal_batch(struct store *s, struct batch *b)
 {
     if (!s->journal)
         return;
-    note_outcome(s, b);
+    if (!b->error || !b->given) /* what is applied again has had its outcome, and is tried again */
+        note_outcome(s, b);
     if (!b->error) {
         store_session_notes(s, &s->log);
         struct journal_record record = {.stamp = b->stamp,
@@ -422,8 +437,16 @@ void store_turn(struct store *s)
         s->turn = loop_soon(s->loop, turn, s);
 }
 
-void store_apply(struct store *s, const struct update *updates, size_t count,
-                 struct store_source source, store_done_fn *done, void *cookie)
+static void add(struct store *s, struct batch *b)
+{
+    *s->tail = b;
+    s->tail = &b->next;
+    if (!s->awaiting_room)
+        store_turn(s);
+}
+
+static struct batch *batch_new(struct store *s, const struct update *updates, size_t count,
+                               struct store_source source, store_done_fn *done, void *cookie)
 {
     struct batch *b = s->spare;
     if (b)
@@ -436,8 +459,55 @@ void store_apply(struct store *s, const struct update *updates, size_t count,
                         .source = source,
                         .done = done,
                         .cookie = cookie};
-    *s->tail = b;
-    s->tail = &b->next;
-    if (!s->awaiting_room)
-        store_turn(s);
+    return b;
+}
+
+void store_replay(struct store *s, const struct update *updates, size_t count,
+                  struct store_source source, uint64_t stamp, store_done_fn *done, void *cookie)
+{
+    struct batch *b = batch_new(s, updates, count, source, done, cookie);
+    b->given = stamp;
+    add(s, b);
+}
+
+/* What only carries notes would have a stamp that is newer than those of what is applied again. */
+static void defer(struct store *s, struct batch *b)
+{
+    struct batch **at = &s->deferred;
+    while (*at)
+        at = &(*at)->next;
+    *at = b;
+}
+
+void store_replayed(struct store *s)
+{
+    struct batch *next;
+    s->replaying = false;
+    for (struct batch *b = s->deferred; b; b = next) {
+        next = b->next;
+        b->next = NULL;
+        add(s, b);
+    }
+    s->deferred = NULL;
+}
+
+void store_drop_deferred(struct store *s)
+{
+    struct batch *next;
+    for (struct batch *b = s->deferred; b; b = next) {
+        next = b->next;
+        b->error = ECP_ESHUTDOWN;
+        tell(b);
+    }
+    s->deferred = NULL;
+}
+
+void store_apply(struct store *s, const struct update *updates, size_t count,
+                 struct store_source source, store_done_fn *done, void *cookie)
+{
+    struct batch *b = batch_new(s, updates, count, source, done, cookie);
+    if (s->replaying && !count)
+        defer(s, b);
+    else
+        add(s, b);
 }

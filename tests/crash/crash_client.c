@@ -50,7 +50,7 @@ struct op {
     enum op_kind { OWN, SHARED, PAIR, LOOK, SYNC } kind;
     uint64_t begun;
     uint64_t number;        /* of a pair; what must be there */
-    uint64_t own, restarts; /* of a SYNC: what was told then, and notes->restarts */
+    uint64_t own; /* of a SYNC: what was told then */
 };
 
 static struct op *op_new(enum op_kind kind, uint64_t number)
@@ -78,18 +78,16 @@ static void op_end(struct op *op, const char *what, int error)
     }
 }
 
-/* The answer and what must have been before it; a crash may have taken back what came after. */
+/* The answer and what must have been before it, whatever crashes there were: it lives. */
 static void own_told(uint64_t value)
 {
     struct crash_count *own = &crash_load.notes->own;
 
-    if (crash_load.uncertain ? value <= own->durable || value > own->told + 1
-                             : value != own->told + 1)
+    if (value != own->told + 1)
         errx(1,
              "increment %" PRIu64 " of its own counter made %" PRIu64 ", %" PRIu64 " were durable",
              own->told + 1, value, own->durable);
     own->told = value;
-    crash_load.uncertain = false;
     if (!crash_load.applied)
         own->durable = value;
 }
@@ -99,12 +97,12 @@ static void shared_told(uint64_t value)
     uint8_t bit = (uint8_t)(1u << value % 8);
 
     crash_load.notes->shared.told++;
-    if (crash_load.applied) /* others that saw a value may be told it again */
-        return;
-    crash_load.notes->shared.durable++;
     if (value <= last_shared)
         errx(1, "the shared counter went from %" PRIu64 " to %" PRIu64, last_shared, value);
     last_shared = value;
+    if (crash_load.applied) /* what was told to a client that was killed may be told again */
+        return;
+    crash_load.notes->shared.durable++;
     if (value >= CRASH_NUMBERS ||
         (__atomic_fetch_or(&crash_load.common->numbers[value / 8], bit, __ATOMIC_SEQ_CST) & bit))
         errx(1, "the shared counter made %" PRIu64 " twice", value);
@@ -176,13 +174,12 @@ static void on_looked(void *cookie, int error, struct call_nodes *nodes)
 
 static void sync_later(void);
 
-/* Over a restart it says nothing of what had been answered before: that is not sent again. */
 static void on_synced(void *cookie, int error)
 {
     struct op *op = cookie;
     struct crash_notes *n = crash_load.notes;
 
-    if (!error && crash_load.applied && op->own && op->restarts == n->restarts) {
+    if (!error && crash_load.applied) {
         n->own.durable = op->own;
         n->pairs.durable = op->number;
     }
@@ -197,8 +194,7 @@ static void sync_now(void *cookie)
     if (crash_load.ending)
         return;
     op = op_new(SYNC, crash_load.notes->pairs.told);
-    op->own = crash_load.uncertain ? 0 : crash_load.notes->own.told;
-    op->restarts = crash_load.notes->restarts;
+    op->own = crash_load.notes->own.told;
     call_sync(crash_load.client, on_synced, op);
 }
 
@@ -229,7 +225,7 @@ static void burst(void *cookie)
         else if (what < 19)
             write_pair();
         else
-            crash_look(crash_load.name, on_looked, op_new(LOOK, crash_load.notes->pairs.durable));
+            crash_look(crash_load.name, on_looked, op_new(LOOK, crash_load.notes->pairs.told));
     }
     if (kill_in_burst && !crash_load.ending) {
         kill_in_burst = 0;

@@ -12,7 +12,7 @@
 #define PIECE  500        /* lines of a log, which then goes on in another file */
 #define LINES  (1u << 20) /* of a log, at most */
 #define USAGE                                                                                      \
-    "crash_files load MOUNT NOTES NAME OTHER PID-FILE durable|applied | check MOUNT NOTES NAME..."
+    "crash_files load MOUNT NOTES NAME OTHER PID-FILE durable|applied|lives | check MOUNT NOTES NAME..."
 
 /* What the process of a mount was told; who comes after one that was killed goes on with it. */
 struct notes {
@@ -25,7 +25,9 @@ struct notes {
 };
 
 static const char *mount, *self, *pid_file;
-static bool applied; /* what is closed may be lost in a crash, not what is synced */
+/* What is closed may be lost in a crash, not what is synced: if this mount is killed, too; or (lives)
+ * only another one is. */
+static bool applied, lives;
 static struct notes *notes;
 
 static struct notes *notes_of(const char *directory, const char *name)
@@ -48,10 +50,12 @@ static int server_pid(void)
     return pid;
 }
 
-/* What the server has lost may be missing when it is written to. */
+/* What is lost may be missing when it is written to. */
 static bool lost(const char *what, const char *path)
 {
-    if (!applied || errno != ESTALE)
+    if (lives && !strstr(path, "/LOG/all"))
+        err(1, "%s %s", what, path);
+    if (!(applied || lives) || errno != ESTALE)
         err(1, "%s %s", what, path);
     return true;
 }
@@ -161,6 +165,7 @@ static void run_load(char **arguments)
     struct notes *other = notes_of(arguments[1], arguments[3]);
     pid_file = arguments[4];
     applied = strcmp(arguments[5], "applied") == 0;
+    lives = strcmp(arguments[5], "lives") == 0;
     srandom((unsigned)getpid());
     while (access(stop, F_OK) < 0) {
         uint64_t begun = crash_now();

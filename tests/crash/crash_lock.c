@@ -37,7 +37,7 @@ static void on_unlocked(void *cookie, int error)
     struct crash_load *l = cookie;
 
     must("unlock", error);
-    if (l->applied && l->written == l->notes->restarts)
+    if (l->applied)
         written(l);
     l->round = false;
     loop_timer(l->loop, crash_random(PAUSE_MAX * (unsigned)LOOP_MS), crash_round, l);
@@ -55,7 +55,6 @@ static void on_written(void *cookie, int error, const struct call_applied *appli
         errx(1, "two held the lock: %" PRIu64 " was written after %" PRIu64, l->value, before);
     if (!l->applied)
         written(l);
-    l->written = l->notes->restarts;
     l->notes->rounds.told++;
     crash_longest(&l->notes->longest_round, l->begun);
     l->held = false;
@@ -126,9 +125,6 @@ void crash_reclaim(void *cookie)
     struct crash_load *l = cookie;
 
     l->notes->restarts++;
-    l->uncertain = l->applied;
-    if (l->applied)
-        l->notes->pairs.told = l->notes->pairs.durable;
     if (l->held)
         ask(l, true, on_reclaimed);
 }

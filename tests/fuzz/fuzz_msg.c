@@ -46,19 +46,32 @@ static int decode_nodes(struct slice p)
     return error == ECP_ENOENT ? 0 : ECP_EPROTO;
 }
 
-static int decode_update(struct slice p)
+static int decode_updates(struct msg_update *m)
 {
-    struct msg_update m;
     struct update u;
-    int error = msg_get_update(p, &m);
-    for (uint32_t i = 0; !error && i < m.count; i++) {
-        error = msg_get_update_next(&m, &u);
+    int error = 0;
+    for (uint32_t i = 0; !error && i < m->count; i++) {
+        error = msg_get_update_next(m, &u);
         if (!error) {
             touch(u.key);
             touch(u.value);
         }
     }
-    return error ? error : (reader_at_end(&m.r) ? 0 : ECP_EPROTO);
+    return error ? error : (reader_at_end(&m->r) ? 0 : ECP_EPROTO);
+}
+
+static int decode_update(struct slice p)
+{
+    struct msg_update m;
+    int error = msg_get_update(p, &m);
+    return error ? error : decode_updates(&m);
+}
+
+static int decode_replay(struct slice p)
+{
+    struct msg_replay m;
+    int error = msg_get_replay(p, &m);
+    return error ? error : decode_updates(&m.update);
 }
 
 static int decode_touch(struct reader *r)
@@ -256,6 +269,8 @@ static int decode_message(uint8_t type, struct slice p)
         return msg_get_stats(p, &m.stats);
     case MSG_UPDATE:
         return decode_update(p);
+    case MSG_REPLAY:
+        return decode_replay(p);
     case MSG_APPLIED:
         return decode_applied(p);
     case MSG_INVALIDATE:

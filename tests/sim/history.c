@@ -79,6 +79,7 @@ void history_free(struct history *h)
     free(h->states);
     free(h->stamps);
     free(h->lost);
+    free(h->told);
 }
 
 int history_node(const struct history *h, struct slice key)
@@ -158,9 +159,13 @@ static void note_births(struct history *h)
             h->born[n] = h->count - 1;
 }
 
+/* By a crash, and nobody had been told that it was done; what was told comes again. */
 static bool was_lost(const struct history *h, uint64_t stamp)
 {
     bool lost = false;
+    for (size_t i = 0; i < h->told_count; i++)
+        if (h->told[i].stamp == stamp)
+            return false;
     for (size_t at = 1; at < h->count; at++) {
         if (h->states[at][NODE_COUNTER].stamp != stamp)
             continue;
@@ -172,7 +177,7 @@ static bool was_lost(const struct history *h, uint64_t stamp)
 }
 
 /* Who changes the counter has it alone since reading it; but a crash may have taken back what the
- * same session had written. */
+ * same session had written, and was told to have failed. */
 static void check_counter(const struct history *h, struct engine_txn *txn)
 {
     const struct state *new = &h->states[h->count - 1][NODE_COUNTER],
@@ -201,6 +206,7 @@ void history_committed(struct history *h, struct engine_txn *txn, uint64_t stamp
     history_read(h, txn, s);
     h->stamps[h->count - 1] = stamp;
     note_births(h);
+    history_again(h, stamp);
     check_counter(h, txn);
     if (stamp <= h->stamps[h->count - 2])
         world_fail(h->world, "stamps do not rise");

@@ -35,6 +35,15 @@ struct lost {
     size_t known[NODES];
 };
 
+/* An update that was acknowledged: whoever was told of it in this session of a mount. */
+struct told {
+    uint64_t stamp, time; /* true time */
+    size_t at;            /* its commit */
+    size_t again;         /* the last commit that made it anew after a crash; or 0 */
+    unsigned mount, session;
+    uint64_t incarnation;
+};
+
 /*
  * States are numbered by the commits that made them; the state of number 0 is empty. A node is a
  * register, whose order of versions is known: that makes the check of linearizability exact. A read
@@ -43,7 +52,8 @@ struct lost {
  *
  * A crash may take back the last states, but none up to the newest of which anybody was told that
  * it is durable. After that they are seen only by reads that began before, and in caches whose
- * leases still run.
+ * leases still run. But an update of which its writer was told comes again, with the same stamp, when
+ * the writer's session goes on; and what reads show from then on has it.
  */
 struct history {
     struct world *world;
@@ -56,6 +66,8 @@ struct history {
     size_t known[NODES]; /* commit that readers or writers have been told of, of each node */
     struct lost *lost;
     size_t lost_count;
+    struct told *told;
+    size_t told_count;
 };
 
 void history_init(struct history *h, struct world *world);
@@ -84,6 +96,12 @@ size_t history_saw(struct history *h, const struct moment *began, unsigned node,
 /* The same for several nodes that were seen at one time: those of `mask`. */
 void history_saw_all(struct history *h, const struct moment *began, unsigned mask,
                      const struct state *seen, const char *who);
+/* This update was acknowledged, to a session that has not ended. */
+void history_told(struct history *h, size_t commit, uint64_t stamp, unsigned mount,
+                  uint64_t incarnation, unsigned session);
+/* All is well: what that session was told of must be there. */
+void history_check_told(const struct history *h, unsigned mount, uint64_t incarnation,
+                        unsigned session);
 /* A batch given then was acknowledged, with this stamp; as durable, too? Returns its commit. */
 size_t history_applied(struct history *h, const struct moment *began, const struct update *updates,
                        size_t count, uint64_t stamp, bool durable);

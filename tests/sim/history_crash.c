@@ -111,18 +111,78 @@ void history_recovered(struct history *h, struct engine *engine, uint64_t stamp,
     }
 }
 
+void history_learn(struct history *h, unsigned node, size_t at)
+{
+    if (h->known[node] < at && !history_lost(h, at))
+        h->known[node] = at;
+}
+
+/* ---- What comes again ---- */
+
+void history_told(struct history *h, size_t commit, uint64_t stamp, unsigned mount,
+                  uint64_t incarnation, unsigned session)
+{
+    h->told = xrealloc(h->told, (h->told_count + 1) * sizeof(*h->told));
+    h->told[h->told_count++] = (struct told){.stamp = stamp,
+                                             .time = h->world->now,
+                                             .at = commit,
+                                             .mount = mount,
+                                             .session = session,
+                                             .incarnation = incarnation};
+}
+
+static bool changed(const struct history *h, size_t at, unsigned node)
+{
+    return memcmp(&h->states[at][node], &h->states[at - 1][node], sizeof(struct state)) != 0;
+}
+
+void history_again(struct history *h, uint64_t stamp)
+{
+    size_t at = h->count - 1;
+    for (size_t i = 0; i < h->told_count; i++) {
+        struct told *t = &h->told[i];
+        if (t->stamp != stamp || t->at == at || !history_lost(h, t->at))
+            continue;
+        t->again = at;
+        for (unsigned n = 1; n < NODES; n++)
+            if (changed(h, at, n))
+                history_learn(h, n, at);
+        world_trace(h->world, NULL, "commit %zu comes again", t->at);
+    }
+}
+
+/* Whether a read that began then and saw this commit missed what came again. */
+static bool missed(const struct history *h, const struct moment *began, unsigned node, size_t at)
+{
+    for (size_t i = 0; i < h->told_count; i++) {
+        const struct told *t = &h->told[i];
+        if (t->again > at && t->time <= began->time && changed(h, t->again, node))
+            return true;
+    }
+    return false;
+}
+
 bool history_may_see(const struct history *h, const struct moment *began, unsigned node, size_t at)
 {
     const struct lost *l = history_lost(h, at);
     if (!l)
-        return at >= began->known[node];
+        return at >= began->known[node] && !missed(h, began, node, at);
     if (began->time <= l->crashed)
         return at >= began->known[node];
     return began->cached && began->time <= l->until && at >= l->known[node];
 }
 
-void history_learn(struct history *h, unsigned node, size_t at)
+void history_check_told(const struct history *h, unsigned mount, uint64_t incarnation,
+                        unsigned session)
 {
-    if (h->known[node] < at && !history_lost(h, at))
-        h->known[node] = at;
+    for (size_t i = 0; i < h->told_count; i++) {
+        const struct told *t = &h->told[i];
+        if (t->mount == mount && t->incarnation == incarnation && t->session == session &&
+            history_lost(h, t->at) && (!t->again || history_lost(h, t->again)))
+            world_fail(
+                h->world,
+                "commit %zu, stamp %llx, was acknowledged to mount-%u, lost, and is not there "
+                "though the session has gone on",
+                t->at, (unsigned long long)t->stamp, mount);
+    }
 }

@@ -17,6 +17,8 @@ size_t history_before(const struct history *h, size_t at);
 bool history_is_copy(const struct history *h, size_t at);
 /* Whether a read that began then may see the node as it was at this commit. */
 bool history_may_see(const struct history *h, const struct moment *began, unsigned node, size_t at);
+/* A commit was made with this stamp: maybe what a crash took back. */
+void history_again(struct history *h, uint64_t stamp);
 /* Somebody knows this version of the node. */
 void history_learn(struct history *h, unsigned node, size_t at);
 

@@ -206,7 +206,7 @@ static void open_store(struct host *host)
     }
     disk_stay_on(host->disk);
     history_recovered(&host->history, host->store->engine, newest_stamp(host), host->crashed,
-                      host->crashed + host->term * 101 / 100, host->store->last_stamp);
+                      host->crashed + host->term * 101 / 100, host->store->floor);
     watch(host);
 }
 

@@ -51,7 +51,7 @@ struct mount {
     uint64_t updates;         /* given so far */
     struct {
         uint64_t number;
-        size_t commit;
+        uint64_t stamp;
     } acked[MOUNT_ACKED]; /* of them, the last that were applied */
     unsigned acked_count;
     uint64_t changed[NODES]; /* newest time of each directory that was shown */

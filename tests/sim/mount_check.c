@@ -68,18 +68,18 @@ static void check_page(struct request *r)
 }
 
 /* Updates of one session are applied in the order in which they were given. */
-static void check_order(struct request *r, size_t commit)
+static void check_order(struct request *r)
 {
     struct mount *m = r->mount;
     if (r->incarnation != m->incarnation)
         return;
     for (unsigned i = 0; i < m->acked_count && i < MOUNT_ACKED; i++)
-        if ((m->acked[i].number < r->number) != (m->acked[i].commit < commit))
+        if ((m->acked[i].number < r->number) != (m->acked[i].stamp < r->stamp))
             world_fail(m->world, "%s: updates %llu and %llu were not applied in their order",
                        m->process->name, (unsigned long long)m->acked[i].number,
                        (unsigned long long)r->number);
     m->acked[m->acked_count % MOUNT_ACKED].number = r->number;
-    m->acked[m->acked_count++ % MOUNT_ACKED].commit = commit;
+    m->acked[m->acked_count++ % MOUNT_ACKED].stamp = r->stamp;
 }
 
 static const char *request_name(const struct request *r)
@@ -116,8 +116,11 @@ void request_check(struct request *r)
     if (r->incarnation == m->incarnation && (r->kind == REQUEST_LOCK || r->kind == REQUEST_UPDATE))
         m->registered |= r->session == m->sessions;
     if (r->kind == REQUEST_UPDATE) {
-        check_order(r, history_applied(m->history, &r->began, r->updates, r->count, r->stamp,
-                                       host_acknowledges_durable(m->host)));
+        size_t at = history_applied(m->history, &r->began, r->updates, r->count, r->stamp,
+                                    host_acknowledges_durable(m->host));
+        check_order(r);
+        if (r->incarnation == m->incarnation && r->session == m->sessions)
+            history_told(m->history, at, r->stamp, m->number, m->incarnation, m->sessions);
         return;
     }
     if (r->kind == REQUEST_SYNC) {

@@ -142,7 +142,10 @@ uint64_t scene_run(uint64_t seed, bool verbose)
     begin(&scene, seed, verbose);
     run(&scene);
     fill_up(&scene);
-    for (unsigned i = 0; i < scene.mount_count; i++)
-        read_all(&scene, &scene.mounts[i]);
+    for (unsigned i = 0; i < scene.mount_count; i++) {
+        struct mount *m = &scene.mounts[i];
+        read_all(&scene, m);
+        history_check_told(&scene.host.history, m->number, m->incarnation, m->sessions);
+    }
     return end(&scene);
 }

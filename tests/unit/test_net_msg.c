@@ -38,7 +38,7 @@ static void expect_exact(uint8_t type, struct buf *out)
 Test(net_msg, hello)
 {
     struct buf b = {0};
-    struct msg_hello m = {1, 3, 7, 8, 9, 1, slice_str("USER"), slice_str("ecp 0.1")}, got;
+    struct msg_hello m = {1, 3, 7, 8, 9, 1, slice_str("USER"), slice_str("ecp 0.1"), false, 0}, got;
     msg_put_hello(&b, &m);
     cr_assert_eq(msg_get_hello(buf_slice(&b), &got), 0);
     cr_assert(got.version_min == 1 && got.version_max == 3);
@@ -56,7 +56,16 @@ Test(net_msg, hello)
 Test(net_msg, welcome_error_space)
 {
     struct buf b = {0};
-    struct msg_welcome w = {1, 2, 3, 4, 10000, 60000, 9, slice_str("ecpd 0.1")}, wgot;
+    struct msg_welcome w = {
+        .version = 1,
+        .session = 2,
+        .secret = 3,
+        .instance = 4,
+        .lease_ms = 10000,
+        .recovery_ms = 60000,
+        .received = 9,
+        .server = slice_str("ecpd 0.1"),
+    }, wgot;
     msg_put_welcome(&b, &w);
     cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), 0);
     cr_assert(wgot.version == 1 && wgot.session == 2 && wgot.secret == 3 && wgot.instance == 4);
@@ -82,6 +91,58 @@ Test(net_msg, welcome_error_space)
     cr_assert_eq(msg_get_stats(buf_slice(&b), &text), 0);
     expect_slice(text, "a 1\nb 2\n");
     expect_exact(MSG_STATS_IS, &b);
+}
+
+Test(net_msg, options)
+{
+    struct buf b = {0};
+    struct msg_hello h = {.version_min = 1, .version_max = 1, .retains = true, .instance = 77}, hgot;
+    msg_put_hello(&b, &h);
+    cr_assert_eq(msg_get_hello(buf_slice(&b), &hgot), 0);
+    cr_assert(hgot.retains && hgot.instance == 77);
+    patch_u32(&b, b.len - 10, 7u << 16 | 2); /* the number's length: 7 */
+    b.len--;
+    cr_assert_eq(msg_get_hello(buf_slice(&b), &hgot), ECP_EPROTO, "a number is 8 bytes");
+    buf_clear(&b);
+    h.retains = false;
+    h.instance = 0;
+    msg_put_hello(&b, &h);
+    cr_assert_eq(msg_get_hello(buf_slice(&b), &hgot), 0);
+    cr_assert(!hgot.retains && !hgot.instance, "as an older client says it");
+    buf_clear(&b);
+    struct msg_welcome w = {.version = 1, .session = 2, .retain = true, .replay = true, .last = 5}, wgot;
+    msg_put_welcome(&b, &w);
+    cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), 0);
+    cr_assert(wgot.retain && wgot.replay && wgot.last == 5);
+    b.len--;
+    cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), ECP_EPROTO);
+    buf_clear(&b);
+    w.retain = w.replay = false;
+    msg_put_welcome(&b, &w);
+    cr_assert_eq(msg_get_welcome(buf_slice(&b), &wgot), 0);
+    cr_assert(!wgot.retain && !wgot.replay && !wgot.last, "as an older server says it");
+    buf_free(&b);
+}
+
+Test(net_msg, replay)
+{
+    struct buf b = {0};
+    struct key k = key_of("A", NULL);
+    struct update u = {.kind = UPDATE_SET, .key = key_slice(&k), .value = slice_str("x")}, got;
+    struct msg_replay m;
+    put_u64(&b, 99);
+    size_t mark = msg_update_begin(&b, 7, 6);
+    msg_put_update(&b, &u);
+    msg_update_end(&b, mark, 1);
+    cr_assert_eq(msg_get_replay(buf_slice(&b), &m), 0);
+    cr_assert(m.stamp == 99 && m.update.sequence == 7 && m.update.count == 1);
+    cr_assert_eq(msg_get_update_next(&m.update, &got), 0);
+    expect_slice(got.value, "x");
+    for (size_t len = 0; len < MSG_REPLAY_HEAD + 20; len++)
+        cr_assert_eq(msg_get_replay(slice_of(b.data, len), &m), ECP_EPROTO);
+    patch_u32(&b, 0, 0); /* no stamp */
+    cr_assert_eq(msg_get_replay(buf_slice(&b), &m), ECP_EPROTO);
+    buf_free(&b);
 }
 
 Test(net_msg, locks)
