@@ -219,7 +219,8 @@ void lock_client_cancel(struct lock_client *c, struct lock_call *call)
 void lock_client_said(struct lock_client *c, bool lost, uint64_t owner, struct slice name)
 {
     struct kept *k = kept_find(c, owner, name);
-    bool used = k ? !k->is_idle : client_owner_find(c, owner) != NULL;
+    const struct client_owner *o = client_owner_find(c, owner);
+    bool used = k ? !k->is_idle : o != NULL;
 
     if (lost) {
         if (k)
@@ -234,7 +235,7 @@ void lock_client_said(struct lock_client *c, bool lost, uint64_t owner, struct s
             k->wanted = true;
             c->up.kept(c->up.cookie, owner, name);
         }
-    } else if (used) {
+    } else if (o && (o->held || o->plain)) { /* else it has been unlocked, and may be asked for anew */
         c->up.kept(c->up.cookie, owner, name);
     }
 }
