@@ -277,11 +277,11 @@ static void note_known(struct listing *l, const struct inode *in)
         l->known_until = until;
 }
 
+/* Of a directory that was read the kernel has no valid time of access, and asks who walks on. */
 static bool is_known_there(struct op *op, struct listing *l, const struct item *it,
                            struct slice key)
 {
-    enum inode_kind kind = it->dir ? INODE_DIR : INODE_FILE;
-    struct inode *in = inode_find(op->fs, kind, key, slice_of(NULL, 0));
+    struct inode *in = it->dir ? NULL : inode_find(op->fs, INODE_FILE, key, slice_of(NULL, 0));
     bool known = in && kernel_has(in, l->until);
 
     if (known)
