@@ -235,7 +235,7 @@ void lock_client_said(struct lock_client *c, bool lost, uint64_t owner, struct s
             k->wanted = true;
             c->up.kept(c->up.cookie, owner, name);
         }
-    } else if (o && (o->held || o->plain)) { /* else it has been unlocked, and may be asked for anew */
+    } else if (o && o->plain) { /* else it has been unlocked, and may be asked for anew */
         c->up.kept(c->up.cookie, owner, name);
     }
 }
