@@ -113,9 +113,10 @@ bool client_retain_full(const struct client *c)
 static bool first(const struct client *c, uint64_t *sequence, struct slice *payload)
 {
     const struct retained *r = &c->retained;
-    struct reader from = reader_of(slice_of(r->batches.data + r->head, bytes(c)));
+    struct reader from;
     if (!bytes(c))
         return false;
+    from = reader_of(slice_of(r->batches.data + r->head, bytes(c)));
     *sequence = get_u64(&from);
     *payload = get_bytes32(&from);
     return true;

@@ -609,7 +609,8 @@ Test(lock_client, lock_granted_before_the_unlocking_is_not_taken_for_held)
     cr_assert_eq(seats[0].owners[1].mode, -1);
 }
 
-/* It would be taken for the use of the new lock, which nobody could get any more once it is idle. */
+/* It would be taken for the use of the new lock, which nobody could get any more once it is idle.
+ */
 Test(lock_client, recall_that_crosses_the_unlocking_says_nothing_of_the_next_lock)
 {
     struct owner *a = &seats[0].owners[0], *b = &seats[1].owners[0], *c = &seats[1].owners[1];
