@@ -19,6 +19,7 @@
 
 static const char *pid_file;
 static uint64_t heard, last_shared;
+static struct loop_event *sync_timer;
 static volatile sig_atomic_t kill_at_answer, kill_in_burst, terminated;
 
 /* ---- Chosen points of a crash ---- */
@@ -191,6 +192,7 @@ static void sync_now(void *cookie)
 {
     struct op *op;
 
+    sync_timer = NULL;
     if (crash_load.ending)
         return;
     op = op_new(SYNC, crash_load.notes->pairs.told);
@@ -200,7 +202,9 @@ static void sync_now(void *cookie)
 
 static void sync_later(void)
 {
-    loop_timer(crash_load.loop, crash_random(SYNC_MAX * (unsigned)LOOP_MS), sync_now, NULL);
+    unsigned delay = crash_random(SYNC_MAX * (unsigned)LOOP_MS);
+
+    sync_timer = loop_timer(crash_load.loop, delay, sync_now, NULL);
 }
 
 /* ---- The load ---- */
@@ -250,6 +254,7 @@ static void run_load(char **arguments)
     sync_later();
     event_loop_run(crash_load.loop);
     crash_load.notes->ended = true;
+    loop_cancel(crash_load.loop, sync_timer);
     crash_close();
 }
 
