@@ -19,7 +19,6 @@
 
 static const char *pid_file;
 static uint64_t heard, last_shared;
-static struct loop_event *sync_timer;
 static volatile sig_atomic_t kill_at_answer, kill_in_burst, terminated;
 
 /* ---- Chosen points of a crash ---- */
@@ -50,8 +49,8 @@ static void kill_server(void *cookie)
 struct op {
     enum op_kind { OWN, SHARED, PAIR, LOOK, SYNC } kind;
     uint64_t begun;
-    uint64_t number;        /* of a pair; what must be there */
-    uint64_t own; /* of a SYNC: what was told then */
+    uint64_t number; /* of a pair; what must be there */
+    uint64_t own;    /* of a SYNC: what was told then */
 };
 
 static struct op *op_new(enum op_kind kind, uint64_t number)
@@ -192,7 +191,7 @@ static void sync_now(void *cookie)
 {
     struct op *op;
 
-    sync_timer = NULL;
+    crash_load.next_sync = NULL;
     if (crash_load.ending)
         return;
     op = op_new(SYNC, crash_load.notes->pairs.told);
@@ -204,7 +203,7 @@ static void sync_later(void)
 {
     unsigned delay = crash_random(SYNC_MAX * (unsigned)LOOP_MS);
 
-    sync_timer = loop_timer(crash_load.loop, delay, sync_now, NULL);
+    crash_load.next_sync = loop_timer(crash_load.loop, delay, sync_now, NULL);
 }
 
 /* ---- The load ---- */
@@ -254,7 +253,8 @@ static void run_load(char **arguments)
     sync_later();
     event_loop_run(crash_load.loop);
     crash_load.notes->ended = true;
-    loop_cancel(crash_load.loop, sync_timer);
+    loop_cancel(crash_load.loop, crash_load.next_sync);
+    loop_cancel(crash_load.loop, crash_load.next_round);
     crash_close();
 }
 

@@ -36,13 +36,14 @@ struct crash_load {
     const char *name;
     struct crash_notes *notes;
     struct crash_common *common;
-    bool applied;   /* answers do not wait for the disk: what was told may be lost with the client */
+    bool applied; /* answers do not wait for the disk: what was told may be lost with the client */
     volatile bool ending;
-    unsigned pending; /* calls without an answer, those of rounds apart */
-    bool round;       /* one is under way */
-    bool held;        /* the lock, and no UNLOCK was sent */
-    uint64_t begun;   /* of the round */
-    uint64_t value;   /* that it writes */
+    unsigned pending;                          /* calls without an answer, those of rounds apart */
+    bool round;                                /* one is under way */
+    bool held;                                 /* the lock, and no UNLOCK was sent */
+    uint64_t begun;                            /* of the round */
+    uint64_t value;                            /* that it writes */
+    struct loop_event *next_sync, *next_round; /* timers */
 };
 
 extern struct crash_load crash_load;

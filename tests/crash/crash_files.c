@@ -12,7 +12,8 @@
 #define PIECE  500        /* lines of a log, which then goes on in another file */
 #define LINES  (1u << 20) /* of a log, at most */
 #define USAGE                                                                                      \
-    "crash_files load MOUNT NOTES NAME OTHER PID-FILE durable|applied|lives | check MOUNT NOTES NAME..."
+    "crash_files load MOUNT NOTES NAME OTHER PID-FILE durable|applied|lives | check MOUNT NOTES "  \
+    "NAME..."
 
 /* What the process of a mount was told; who comes after one that was killed goes on with it. */
 struct notes {
@@ -25,8 +26,8 @@ struct notes {
 };
 
 static const char *mount, *self, *pid_file;
-/* What is closed may be lost in a crash, not what is synced: if this mount is killed, too; or (lives)
- * only another one is. */
+/* What is closed may be lost in a crash, not what is synced: if this mount is killed, too; or
+ * (lives) only another one is. */
 static bool applied, lives;
 static struct notes *notes;
 

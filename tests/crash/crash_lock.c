@@ -40,7 +40,8 @@ static void on_unlocked(void *cookie, int error)
     if (l->applied)
         written(l);
     l->round = false;
-    loop_timer(l->loop, crash_random(PAUSE_MAX * (unsigned)LOOP_MS), crash_round, l);
+    l->next_round =
+        loop_timer(l->loop, crash_random(PAUSE_MAX * (unsigned)LOOP_MS), crash_round, l);
 }
 
 /* Another one who had written this value, or a later one, would have held the lock as well. */
@@ -107,6 +108,7 @@ void crash_round(void *cookie)
 {
     struct crash_load *l = cookie;
 
+    l->next_round = NULL;
     if (l->ending)
         return;
     l->round = true;
