@@ -80,13 +80,25 @@ static void pread_each(void)
 
 static char fresh[16]; /* what new files' names begin with: no name is used twice */
 
-static void create_write_close(void)
+static void create(int flags)
 {
     static unsigned round;
 
     snprintf(fresh, sizeof(fresh), "n%u.", round++);
     for (unsigned i = 0; i < FILES; i++)
-        put(name(fresh, i), O_EXCL);
+        put(name(fresh, i), flags);
+}
+
+/* As a shell's > does. */
+static void create_write_close(void)
+{
+    create(O_TRUNC);
+}
+
+/* As tar and cp do. */
+static void create_exclusive(void)
+{
+    create(O_EXCL);
 }
 
 static void unlink_each(void)
@@ -167,6 +179,7 @@ static const struct operation {
     {"stat", 50, NULL, stat_each, NULL},
     {"pread", 50, NULL, pread_each, NULL},
     {"create+write+close", 1, NULL, create_write_close, unlink_each},
+    {"the-same-with-O_EXCL", 1, NULL, create_exclusive, unlink_each},
     {"overwrite", 1, NULL, overwrite, NULL},
     {"append", 1, NULL, append, overwrite},
     {"unlink", 1, create_write_close, unlink_each, NULL},
