@@ -48,11 +48,13 @@ int daemonize(void)
         close(fds[1]);
         await_child(fds[0]);
     }
-    close(fds[0]);
+    /* What a script had open is not ours to keep: a lock that it held would never end. */
+    dup3(fds[1], 3, O_CLOEXEC);
+    close_range(4, ~0u, 0);
     setsid();
     if (chdir("/") < 0)
         log_warning("cannot leave the working directory: %s", strerror(errno));
-    return fds[1];
+    return 3;
 }
 
 void daemonize_ready(int fd)

@@ -89,8 +89,12 @@ grep -qs '^user_allow_other' /etc/fuse.conf ||
     { assert_fails "allow_other" timeout 60 ecpfs "$URL" "$x" -o allow_other && assert_said user_allow_other; }
 stop_ecpd
 
-# In the background, with its own pid file.
+# In the background, with its own pid file; and without what the script has open, such as a lock.
+exec 8>"$dir/script.lock"
+flock 8
 assert_ok "daemon" timeout 60 ecpd --data "$dir/data" --listen "unix:$dir/sock" --pid-file "$dir/pid"
+exec 8>&-
+assert_ok "the daemon keeps no lock of the script" flock -n "$dir/script.lock" true
 pids+=("$(cat "$dir/pid")")
 export ECP_URL=ecp+unix://$dir/sock
 assert_eq two "$(node_get '^R(2)')" "the data stayed"
