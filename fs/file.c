@@ -34,17 +34,69 @@ static void open_finish(struct op *op, const struct node *node, uint64_t until)
     op_opened(op);
 }
 
+static void open_ask(void *cookie, int error);
+
+/*
+ * Of what is being removed or replaced the bytes must be here, for the handle may read when it is
+ * gone. But others may see it gone, or something else in its place, already, and then the handle
+ * must not show them: how that ends is known soon.
+ */
+static void open_left_wait(void *cookie)
+{
+    struct op *op = cookie;
+
+    op->settling = NULL;
+    if (op->in->gone)
+        op_error(op, ECP_ESTALE);
+    else if (op->in->leaving)
+        op->settling = loop_timer(op->fs->loop, LOOP_MS, open_left_wait, op);
+    else
+        op_flush(op, op->in, open_ask);
+}
+
+static void open_left_done(void *cookie, int error, const struct node *node, uint64_t until)
+{
+    struct op *op = cookie;
+    struct inode *in = op->in;
+
+    (void)until;
+    op->call = NULL;
+    if (error) {
+        op_error(op, error);
+    } else if (in->have && attr_matches(in, node) &&
+               slice_equal(content_value(op->fs, buf_slice(&in->data)), node->value)) {
+        if (in->opens == 0)
+            kernel_held(op->fs);
+        open_finish(op, NULL, 0);
+    } else {
+        open_left_wait(op);
+    }
+}
+
+static void open_left(void *cookie, int error)
+{
+    struct op *op = cookie;
+
+    if (error)
+        op_error(op, ECP_ESTALE);
+    else
+        op->call =
+            cache_node(op->fs->cache, key_slice(&op->in->key), VALUE_MAX_LEN, open_left_done, op);
+}
+
 static void open_done(void *cookie, int error, const struct node *node, uint64_t until)
 {
     struct op *op = cookie;
 
     op->call = NULL;
-    if (error || !attr_matches(op->in, node)) {
+    if (error || op->in->gone || !attr_matches(op->in, node)) {
         op_error(op, error ? error : ECP_ESTALE);
-        return;
+    } else if (op->in->leaving) {
+        op_load(op, op->in, open_left);
+    } else {
+        pages_seen(op->in, node->stamp);
+        open_finish(op, node, until);
     }
-    pages_seen(op->in, node->stamp);
-    open_finish(op, node, until);
 }
 
 static void open_ask(void *cookie, int error)
@@ -54,14 +106,6 @@ static void open_ask(void *cookie, int error)
 
     (void)error; /* it was its writer's; what is there now is asked for */
     op->call = cache_node(op->fs->cache, key_slice(&op->in->key), max_value, open_done, op);
-}
-
-static void open_loaded(void *cookie, int error)
-{
-    if (error)
-        op_error(cookie, ECP_ESTALE);
-    else
-        open_finish(cookie, NULL, 0);
 }
 
 static bool open_now(fuse_req_t req, struct inode *in, struct fuse_file_info *fi)
@@ -104,7 +148,7 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
         open_finish(op, NULL, 0); /* what was written before is never seen */
     else if (in->leaving)
-        op_load(op, in, open_loaded); /* it may be gone when this handle reads */
+        op_load(op, in, open_left);
     else
         op_flush(op, in, open_ask);
 }

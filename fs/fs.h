@@ -376,6 +376,8 @@ bool kernel_unsettled(const struct fs *fs);
 void kernel_listing_changed(struct inode *dir);
 /* inode_retire, and the kernel looks its name up again. changing: content is about to change. */
 void kernel_retire(struct inode *in, bool changing);
+/* The first handle on what is about to go: that answers then, so names are to be asked for. */
+void kernel_held(struct fs *fs);
 /* From now on the kernel keeps nothing. Before the end of the session. */
 void kernel_end(struct fs *fs);
 void kernel_free(struct fs *fs);

@@ -367,6 +367,11 @@ void kernel_retire(struct inode *in, bool changing)
         epoch_begin(fs);
 }
 
+void kernel_held(struct fs *fs)
+{
+    epoch_begin(fs);
+}
+
 void kernel_listing_changed(struct inode *dir)
 {
     struct recall r = {.fs = dir->fs};
