@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/event.h"
 
 #define REQUESTS_PER_TURN 32
 
@@ -100,6 +101,7 @@ static void readable(evutil_socket_t fd, short what, void *cookie)
 
     (void)fd;
     (void)what;
+    event_loop_works(d->fs->loop);
     for (int i = 0; i < REQUESTS_PER_TURN; i++) {
         int n = fuse_session_receive_buf(se, &d->buf);
         if (n == -EINTR)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -345,6 +346,15 @@ static void cache_lines(void *cookie, struct buf *out)
     cache_stats(m->fs.cache, out);
 }
 
+static void poll_lines(void *cookie, struct buf *out)
+{
+    struct mount *m = cookie;
+    uint64_t looks, finds;
+
+    event_loop_polls(m->fs.loop, &looks, &finds);
+    buf_printf(out, "busy_polls %" PRIu64 "\nbusy_polls_found %" PRIu64 "\n", looks, finds);
+}
+
 static int serve(struct mount *m)
 {
     struct client_config config = {.address = m->url.address,
@@ -363,6 +373,7 @@ static int serve(struct mount *m)
 
     log_open("ecpfs", !m->o.foreground, m->o.debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE);
     m->fs.loop = event_loop_new();
+    event_loop_poll(m->fs.loop, m->o.busy_poll * UINT64_C(1000));
     m->network = event_network_new(m->fs.loop);
     m->fs.uid = m->o.uid;
     m->fs.gid = m->o.gid;
@@ -374,6 +385,7 @@ static int serve(struct mount *m)
     inode_table_init(&m->fs);
     control_init(&m->fs);
     control_add(&m->fs, CONTROL_STATS, cache_lines, m);
+    control_add(&m->fs, CONTROL_STATS, poll_lines, m);
     control_add(&m->fs, CONTROL_STATUS, status_lines, &m->shown);
     watch_signals(m);
     m->client = client_new(m->fs.loop, m->network, &config);

@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECONDS_MAX   86400
-#define TIMEO_DEFAULT 60
+#define SECONDS_MAX       86400
+#define TIMEO_DEFAULT     60
+#define BUSY_POLL_MAX     1000 /* us */
+#define BUSY_POLL_DEFAULT 50
 
 static const char usage[] =
     "usage: ecpfs URL MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION...]]\n"
@@ -30,6 +32,9 @@ static const char usage[] =
     "  -o cache_size=N[K|M|G]  most memory that cached data takes (default 256M)\n"
     "  -o negative_timeout=S   take a name that is missing for missing for S seconds, whatever "
     "others do\n"
+    "  -o busy_poll=US  between requests, look so long for the next before sleeping (default 50; "
+    "0: "
+    "never)\n"
     "  -o soft          errors instead of endless waits while the server is away\n"
     "  -o timeo=S       with soft: after S seconds without connection (default 60)\n"
     "  -o recovery=S    give up the session, its locks and what was not stored after S seconds\n"
@@ -80,6 +85,16 @@ static int seconds(const char *word, const char *value, uint32_t *out)
     if (*out >= 1 && *out <= SECONDS_MAX)
         return 0;
     fprintf(stderr, "ecpfs: -o %s: seconds from 1 to %d\n", word, SECONDS_MAX);
+    return -1;
+}
+
+static int microseconds(const char *word, const char *value, uint32_t *out)
+{
+    if (number(word, value, 10, out) != 0)
+        return -1;
+    if (*out <= BUSY_POLL_MAX)
+        return 0;
+    fprintf(stderr, "ecpfs: -o %s: microseconds from 0 to %d\n", word, BUSY_POLL_MAX);
     return -1;
 }
 
@@ -134,6 +149,8 @@ static int one_option(struct options *o, const char *word)
         return seconds(word, word + 6, &o->timeo);
     else if (strncmp(word, "recovery=", 9) == 0)
         return seconds(word, word + 9, &o->recovery);
+    else if (strncmp(word, "busy_poll=", 10) == 0)
+        return microseconds(word, word + 10, &o->busy_poll);
     else if (strncmp(word, "cache_size=", 11) == 0)
         return size_option(word, word + 11, &o->cache_size);
     else if (!is_ignored(word) && !o->sloppy) {
@@ -159,7 +176,8 @@ static int defaults(struct options *o)
     mode_t mask = umask(0);
 
     umask(mask);
-    *o = (struct options){.uid = getuid(), .gid = getgid(), .umask = mask};
+    *o = (struct options){
+        .uid = getuid(), .gid = getgid(), .umask = mask, .busy_poll = BUSY_POLL_DEFAULT};
     return 0;
 }
 

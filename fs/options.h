@@ -15,9 +15,10 @@ struct options {
     uint32_t uid, gid, umask;
     uint32_t negative_timeout; /* s */
     bool soft;
-    uint32_t timeo;    /* s, for soft */
-    uint32_t recovery; /* s; 0: the server's */
-    size_t cache_size;         /* bytes; 0: the default */
+    uint32_t busy_poll; /* us */
+    uint32_t timeo;     /* s, for soft */
+    uint32_t recovery;  /* s; 0: the server's */
+    size_t cache_size;  /* bytes; 0: the default */
 };
 
 /* Fills in the options. Returns -1 to go on, else the exit status (help, version, usage error: said

@@ -16,6 +16,14 @@ void event_loop_free(struct loop *loop);
 void event_loop_run(struct loop *loop);
 void event_loop_stop(struct loop *loop);
 
+/* While much comes, look for the next up to so many nanoseconds before sleeping; 0, the default:
+ * never. */
+void event_loop_poll(struct loop *loop, uint64_t time);
+/* How often it looked so, and how often something came meanwhile. */
+void event_loop_polls(struct loop *loop, uint64_t *looks, uint64_t *finds);
+/* To be called when something came from outside: a request, bytes. */
+void event_loop_works(struct loop *loop);
+
 /* Runs callbacks until every stream is gone (the last frames are out), at most max_time ns. */
 void event_loop_finish(struct loop *loop, uint64_t max_time);
 

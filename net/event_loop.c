@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "net/busy_poll.h"
 #include "net/event_internal.h"
 
 #define STEPS_PER_TURN 8 /* of calls, each made by those of the one before */
@@ -27,6 +28,9 @@ struct event_loop {
     bool stopped;
     bool finishing; /* stop when `streams` falls to 0 */
     size_t streams; /* that exist */
+    struct busy_poll poll;
+    uint64_t works;  /* counts what came from outside */
+    uint64_t asleep; /* since then; 0: it is awake */
     size_t random_left;
     uint64_t random[64];
 };
@@ -328,12 +332,58 @@ void event_loop_free(struct loop *base)
     free(loop);
 }
 
+void event_loop_poll(struct loop *base, uint64_t time)
+{
+    loop_of(base)->poll.time = time;
+}
+
+void event_loop_polls(struct loop *base, uint64_t *looks, uint64_t *finds)
+{
+    *looks = loop_of(base)->poll.looks;
+    *finds = loop_of(base)->poll.finds;
+}
+
+void event_loop_works(struct loop *base)
+{
+    struct event_loop *loop = loop_of(base);
+
+    loop->works++;
+    if (loop->asleep)
+        busy_poll_slept(&loop->poll, clock_ns(CLOCK_MONOTONIC) - loop->asleep);
+    loop->asleep = 0;
+}
+
+static void turn(struct event_loop *loop, int flags)
+{
+    if (event_base_loop(loop->events, flags) < 0)
+        log_fatal("the event loop failed");
+}
+
+/* False when nothing came. */
+static bool look(struct event_loop *loop)
+{
+    uint64_t works = loop->works, until = clock_ns(CLOCK_MONOTONIC) + loop->poll.time;
+    bool found;
+
+    do {
+        turn(loop, EVLOOP_NONBLOCK);
+        found = loop->works != works || loop->stopped;
+    } while (!found && clock_ns(CLOCK_MONOTONIC) < until);
+    busy_poll_looked(&loop->poll, found);
+    return found;
+}
+
 void event_loop_run(struct loop *base)
 {
     struct event_loop *loop = loop_of(base);
-    while (!loop->stopped)
-        if (event_base_loop(loop->events, EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            log_fatal("the event loop failed");
+
+    while (!loop->stopped) {
+        if (busy_poll_wanted(&loop->poll) && look(loop))
+            continue;
+        if (loop->poll.time)
+            loop->asleep = clock_ns(CLOCK_MONOTONIC);
+        turn(loop, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
     loop->stopped = false;
     if (!TAILQ_EMPTY(&loop->soon)) /* left for a next run */
         event_add(loop->soon_event, &(struct timeval){0});

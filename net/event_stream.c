@@ -113,7 +113,10 @@ static void deliver_soon(struct event_stream *s)
 
 static void read_ready(struct bufferevent *bev, void *cookie)
 {
-    deliver(cookie);
+    struct event_stream *s = cookie;
+
+    event_loop_works(s->loop);
+    deliver(s);
 }
 
 static size_t real_pending(struct stream *base);
