@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "net/event.h"
 
 #define REQUESTS_PER_TURN 32
 
@@ -84,7 +83,7 @@ struct device {
     struct fs *fs;
     struct event *event;
     struct fuse_buf buf;
-    loop_fn *ended;
+    loop_fn *works, *ended;
     void *cookie;
 };
 
@@ -101,7 +100,7 @@ static void readable(evutil_socket_t fd, short what, void *cookie)
 
     (void)fd;
     (void)what;
-    event_loop_works(d->fs->loop);
+    d->works(d->cookie);
     for (int i = 0; i < REQUESTS_PER_TURN; i++) {
         int n = fuse_session_receive_buf(se, &d->buf);
         if (n == -EINTR)
@@ -123,7 +122,8 @@ static void readable(evutil_socket_t fd, short what, void *cookie)
     }
 }
 
-struct device *device_start(struct fs *fs, struct event_base *base, loop_fn *ended, void *cookie)
+struct device *device_start(struct fs *fs, struct event_base *base, loop_fn *works, loop_fn *ended,
+                            void *cookie)
 {
     struct device *d = xcalloc(1, sizeof(*d));
     int fd = fuse_session_fd(fs->session);
@@ -131,6 +131,7 @@ struct device *device_start(struct fs *fs, struct event_base *base, loop_fn *end
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     look_up_in_parallel(fs->session);
     d->fs = fs;
+    d->works = works;
     d->ended = ended;
     d->cookie = cookie;
     d->event = event_new(base, fd, EV_READ | EV_PERSIST, readable, d);

@@ -8,8 +8,10 @@
 struct event_base;
 struct device;
 
-/* Serves requests of fs->session (mounted) until it is unmounted; ended is called once then. */
-struct device *device_start(struct fs *fs, struct event_base *base, loop_fn *ended, void *cookie);
+/* Serves requests of fs->session (mounted) until it is unmounted; ended is called once then, works
+ * whenever there are requests. */
+struct device *device_start(struct fs *fs, struct event_base *base, loop_fn *works, loop_fn *ended,
+                            void *cookie);
 void device_stop(struct device *device);
 
 #endif

@@ -117,6 +117,12 @@ struct call_locks; /* net/call.h */
 
 #define HANDLES UINT64_MAX
 
+/* A file of which an OPEN was answered ESTALE. */
+struct refused {
+    uint64_t number, until; /* inode_number; loop_now() */
+};
+#define REFUSED_MAX 64
+
 struct fs {
     struct loop *loop;
     struct upstream *up; /* of the cache */
@@ -145,6 +151,9 @@ struct fs {
     LIST_HEAD(, lock_text) lock_texts;
     LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
     size_t own_recalls;                    /* among them, of changes made here */
+    struct refused refused[REFUSED_MAX];   /* the last ones */
+    unsigned refused_next;
+    uint64_t refused_until;                /* of the last one */
     struct buf name, out;                  /* for the length of a turn */
     LIST_HEAD(, op) waiting;               /* operations under way */
     uint64_t timeo;                        /* ns, of a soft mount; 0: hard */

@@ -194,6 +194,12 @@ static char *mount_now(struct mount *m)
     return why;
 }
 
+static void requested(void *cookie)
+{
+    struct mount *m = cookie;
+    event_loop_works(m->fs.loop);
+}
+
 static void ready(struct mount *m)
 {
     char *why = mount_now(m);
@@ -204,7 +210,7 @@ static void ready(struct mount *m)
     }
     m->mounted = true;
     m->fs.started = loop_wall(m->fs.loop);
-    m->device = device_start(&m->fs, event_loop_base(m->fs.loop), unmounted, m);
+    m->device = device_start(&m->fs, event_loop_base(m->fs.loop), requested, unmounted, m);
     log_info("%s mounted on %s", m->url.text, m->where);
     report(m, "");
 }

@@ -6,6 +6,7 @@
 
 #define QUIET  (2 * LOOP_SEC)  /* without a change, before the page cache is used */
 #define SETTLE (100 * LOOP_MS) /* for looks by path that are under way */
+#define AGAIN  LOOP_SEC        /* for who was refused to come again */
 
 /* How a handle was opened, in its number. Pointers, as directories have them, have no such bits. */
 #define HANDLE_PAGES  1u
@@ -58,6 +59,59 @@ static void show(struct inode *in, const struct node *node)
         buf_append(&in->shown, "\n", 1);
 }
 
+/* ---- refusals ---- */
+
+/*
+ * Who is refused looks the name up again, once: what is found then must not be refused as well, so
+ * nobody gets pages of it meanwhile.
+ */
+static void note_refused(struct inode *in)
+{
+    struct fs *fs = in->fs;
+    struct refused *r = &fs->refused[fs->refused_next++ % REFUSED_MAX];
+
+    r->number = inode_number(in->kind, key_slice(&in->key), buf_slice(&in->text));
+    r->until = fs->refused_until = loop_now(fs->loop) + AGAIN;
+}
+
+static bool was_refused(const struct inode *in)
+{
+    const struct fs *fs = in->fs;
+    uint64_t now = loop_now(fs->loop), number;
+
+    if (now >= fs->refused_until)
+        return false;
+    number = inode_number(in->kind, key_slice(&in->key), buf_slice(&in->text));
+    for (size_t i = 0; i < REFUSED_MAX; i++) {
+        if (fs->refused[i].number == number && fs->refused[i].until > now)
+            return true;
+    }
+    return false;
+}
+
+bool pages_refuse(struct inode *in)
+{
+    if (in->cached && !in->changing)
+        kernel_retire(in, true);
+    if (in->retired)
+        note_refused(in);
+    return in->retired;
+}
+
+/* Who opens what a descriptor in /proc leads to finds no other inode, and comes again. */
+bool pages_refuse_reader(struct inode *in, pid_t who)
+{
+    if (in->cached == 0 || in->gone || in->refused == who)
+        return false;
+    if (!in->retired)
+        kernel_retire(in, false);
+    note_refused(in);
+    in->refused = who;
+    return true;
+}
+
+/* ---- handles ---- */
+
 void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64_t until,
                 struct fuse_file_info *fi)
 {
@@ -66,7 +120,7 @@ void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64
     bool cached = node && !writes && until > loop_now(fs->loop) && !fs->ending && !in->gone &&
                   !in->leaving && in->writers == 0 && !content_unsent(in) &&
                   node->value.len == node->value_len && pages_quiet(in) && in->opens == 0 &&
-                  !in->retired && !inode_retired_lately(in);
+                  !in->retired && !inode_retired_lately(in) && !was_refused(in);
 
     fs->next_handle += HANDLE_STEP;
     fi->fh = fs->next_handle | (writes ? HANDLE_WRITES : 0) | (cached ? HANDLE_PAGES : 0);
@@ -93,24 +147,6 @@ bool pages_leave(struct inode *in)
 uint64_t pages_settled(const struct inode *in)
 {
     return in->cached && in->changing ? in->left + SETTLE : 0;
-}
-
-bool pages_refuse(struct inode *in)
-{
-    if (in->cached && !in->changing)
-        kernel_retire(in, true);
-    return in->retired;
-}
-
-/* Who opens what a descriptor in /proc leads to finds no other inode, and comes again. */
-bool pages_refuse_reader(struct inode *in, pid_t who)
-{
-    if (in->cached == 0 || in->gone || in->refused == who)
-        return false;
-    if (!in->retired)
-        kernel_retire(in, false);
-    in->refused = who;
-    return true;
 }
 
 void pages_count(struct inode *in, uint64_t handle, int n)

@@ -111,6 +111,9 @@ END
 assert_ok "the page cache" python3 "$dir/pages.py" "$mnt/FLAT/7" "$mnt/.ecp/stats" '^FLAT(7)'
 printf 'value 7' >"$mnt/FLAT/7" || fail "write"
 
+# Others that read the same at the same time, or write, notice nothing of that.
+assert_ok "several readers" python3 "$scenario_dir/mount_readers.py" "$mnt/FLAT" 4 4
+
 # fsync(2) asks the server for its disk, also when there is nothing to send.
 before=$(figure round_trips)
 python3 -c 'import os, sys
