@@ -71,16 +71,20 @@ static uint64_t size_of(struct io *io, const char *directory, uint64_t number)
     return size;
 }
 
-/* A segment's records are not newer than the first one behind it. */
+/* A segment's records are not newer than the first one behind it, whichever segment has that: one
+ * may have no record, or be gone by hand. */
 static uint64_t kept_by_time(struct io *io, const char *directory, uint64_t from, uint64_t before,
                              uint64_t oldest)
 {
-    for (; from < before; from++) {
-        uint64_t stamp = first_stamp(io, directory, from + 1);
-        if (!stamp || stamp > oldest)
+    uint64_t kept = from;
+    for (uint64_t n = from + 1; n <= before; n++) {
+        uint64_t stamp = first_stamp(io, directory, n);
+        if (stamp > oldest)
             break;
+        if (stamp)
+            kept = n;
     }
-    return from;
+    return kept;
 }
 
 static uint64_t kept_by_size(struct io *io, const char *directory, uint64_t from, uint64_t before,

@@ -359,6 +359,27 @@ Test(backup, kept_by_time)
     world_tear_down(w);
 }
 
+/* A file without a record, and files that "journal purge" took, hold up nothing. */
+Test(backup, kept_by_time_past_what_has_no_record)
+{
+    struct world *w = malloc(sizeof(*w));
+    struct io *io;
+    world_set_up(w, 6);
+    io = disk_io(w->disk);
+    w->store->options.keep = (struct journal_keep){.all = true};
+    fill(w, 20);
+    cr_assert_gt(w->store->facts.position.segment, 6);
+    struct buf *file = disk_file(w->disk, "db/journal-0000000002");
+    memset(file->data + JOURNAL_SEGMENT_HEAD, 0, file->len - JOURNAL_SEGMENT_HEAD);
+    io->ops->remove(io, "db/journal-0000000003");
+    w->store->options.keep = (struct journal_keep){.time = 20 * LOOP_MS};
+    fill(w, 40);
+    cr_assert_gt(w->store->oldest, 6);
+    cr_assert_null(disk_file(w->disk, "db/journal-0000000001"));
+    cr_assert_null(disk_file(w->disk, "db/journal-0000000004"));
+    world_tear_down(w);
+}
+
 Test(backup, how_much_is_kept_is_read)
 {
     struct journal_keep k;
