@@ -33,6 +33,10 @@ static int io_error(int number)
         return ECP_ENOSPC;
     case EROFS:
         return ECP_EROFS;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return ECP_ENOMEM;
     default:
         return ECP_EIO;
     }

@@ -213,15 +213,18 @@ static bool only_removes(const struct batch *b)
     return true;
 }
 
+/* Nothing was promised in what could not be made: without files it is as without room. */
 static void room_made(void *cookie, int error)
 {
     struct store *s = cookie;
     s->awaiting_room = false;
     s->no_room = s->want_checkpoint = error != 0;
-    if (error && error != ECP_ENOSPC)
+    if (error && error != ECP_ENOSPC && error != ECP_ENOMEM)
         s->failed = ECP_EIO;
     if (error && !s->room_told)
-        log_warning("%s: no room for the journal: %s", s->directory, error_text(error));
+        log_warning("%s: no room for the journal: %s", s->directory,
+                    error == ECP_ENOMEM ? "too many open files (ulimit -n), or no memory"
+                                        : error_text(error));
     s->room_told = error != 0;
     store_turn(s);
     store_closing(s);

@@ -280,6 +280,39 @@ Test(journal, a_full_disk_refuses_and_heals)
     tear_down(&w);
 }
 
+static const struct io_ops *disk_ops;
+
+static int no_file(struct io *io, const char *path, bool create, struct io_file **file, char **why)
+{
+    return create ? ECP_ENOMEM : disk_ops->open(io, path, create, file, why);
+}
+
+/* A process that has no descriptor left cannot make a segment; it may have one later. */
+Test(journal, without_files_it_refuses_and_heals)
+{
+    struct world w;
+    static uint8_t big[20000];
+    struct io_ops ops;
+    unsigned i = 0;
+    set_up(&w);
+    cr_assert_eq(open_store(&w), 0);
+    cr_assert_eq(change(&w, UPDATE_SET, ++i, slice_of(big, sizeof(big))), 0);
+    disk_ops = disk_io(w.disk)->ops;
+    ops = *disk_ops;
+    ops.open = no_file;
+    disk_io(w.disk)->ops = &ops;
+    while (change(&w, UPDATE_SET, ++i, slice_of(big, sizeof(big))) == 0)
+        cr_assert_lt(i, 1000);
+    cr_assert_eq(w.error, ECP_ENOSPC);
+    cr_assert_eq(store_failed(w.store), 0);
+    disk_io(w.disk)->ops = disk_ops;
+    cr_assert_eq(change(&w, UPDATE_SET, 500, slice_str("healed")), 0);
+    crash(&w);
+    cr_assert_eq(open_store(&w), 0, "%s", w.why);
+    cr_assert_str_eq(value_of(&w, 500), "healed");
+    tear_down(&w);
+}
+
 static void failing(bool sync)
 {
     struct world w;
