@@ -66,6 +66,14 @@ int target_parse(struct cli *cli, const char *text, bool allow_empty, struct tar
 /* Where the ecpfs is mounted that a path lies in; NULL: in none. The caller frees. */
 char *target_mount(const char *path);
 
+/* ---- unfinished.c ---- */
+
+/*
+ * When a signal ends the process, file is removed, and then directory unless that is NULL. Both
+ * stay until the next call; file NULL: nothing is removed any more.
+ */
+void cli_unfinished(const char *file, const char *directory);
+
 /* ---- when.c: stamps as people write them ---- */
 
 #define WHEN_FORMS                                                                                 \
@@ -79,6 +87,9 @@ const char *when_text(uint64_t stamp, char *room, size_t size);
 const char *when_utc(uint64_t stamp, char *room, size_t size);
 
 /* ---- cmd_store.c ---- */
+
+/* Whether path is a directory that can be read: EXIT_OK, or EXIT_FAILED after a message. */
+int store_find_directory(struct cli *cli, const char *path);
 
 /*
  * Opens a database's engine for reading; NULL after a message, with *code the exit code, `damage`

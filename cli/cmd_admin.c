@@ -27,10 +27,8 @@ int cmd_ping(struct cli *cli, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1)
         if (option == '?' || !cli_number(cli, "-c", optarg, 1, 1000000000, &count))
             return EXIT_USAGE;
-    if (argc - optind > 1)
-        return cli_usage(cli, "too many arguments: %s", argv[optind + 1]);
-    if (argc > optind && !cli_number(cli, "COUNT", argv[optind], 1, 1000000000, &count))
-        return EXIT_USAGE;
+    if (argc > optind)
+        return cli_usage(cli, "too many arguments: %s", argv[optind]);
     if ((code = session_open(cli)))
         return code;
     /* The first one connects; it is not measured. */

@@ -74,14 +74,17 @@ static int open_target(struct cli *cli, struct target_dir *t)
     }
     t->made = mkdir(t->path, 0700) == 0;
     if (!t->made && errno != EEXIST)
-        return cli_failed(cli, "%s: %s", t->path, strerror(errno));
+        return cli_failed(cli, "%s: cannot make it: %s", t->path, strerror(errno));
     if (!t->made && !is_empty(t->path))
         return cli_failed(cli, "%s: not an empty directory: a backup needs one of its own",
                           t->path);
     t->unfinished = xasprintf("%s/" BACKUP_UNFINISHED, t->path);
     t->file = xasprintf("%s/" BACKUP_FILE, t->path);
     t->fd = open(t->unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return t->fd < 0 ? cli_failed(cli, "%s: %s", t->unfinished, strerror(errno)) : EXIT_OK;
+    if (t->fd < 0)
+        return cli_failed(cli, "%s: cannot make it: %s", t->unfinished, strerror(errno));
+    cli_unfinished(t->unfinished, t->made ? t->path : NULL);
+    return EXIT_OK;
 }
 
 int backup_sync_directory(const char *path)
@@ -112,6 +115,7 @@ static void close_target(struct target_dir *t, bool whole)
         close(t->fd);
         if (!whole)
             unlink(t->unfinished);
+        cli_unfinished(NULL, NULL);
     }
     if (t->made && !whole)
         rmdir(t->path);
@@ -165,7 +169,9 @@ static int backup(struct cli *cli, const char *directory, struct backup_run *run
     b.engine->ops->close(b.engine);
     backup_progress_end(&run->progress);
     if (run->target.number)
-        code = cli_failed(cli, "cannot write the backup: %s", strerror(run->target.number));
+        code = cli_failed(cli, "%s: cannot write the backup: %s",
+                          run->target.path ? run->target.path : "stdout",
+                          strerror(run->target.number));
     else if (error)
         code = cli_failed(cli, "%s%s%s", why ? "" : directory, why ? "" : ": ",
                           why ? why : error_text(error));

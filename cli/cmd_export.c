@@ -32,6 +32,8 @@ static int output_open(struct cli *cli, struct output *out)
         umask(mask);
         out->temporary = xasprintf("%s.XXXXXX", out->name);
         out->fd = mkostemp(out->temporary, O_CLOEXEC);
+        if (out->fd >= 0)
+            cli_unfinished(out->temporary, NULL);
         if (out->fd >= 0 && fchmod(out->fd, 0666 & ~mask))
             errno = 0; /* the file stays private: no reason to fail */
     }
@@ -56,6 +58,7 @@ static int output_close(struct cli *cli, struct output *out, int code)
         if (code && out->temporary)
             unlink(out->temporary);
     }
+    cli_unfinished(NULL, NULL);
     free(out->temporary);
     return code;
 }

@@ -19,6 +19,7 @@ struct journal_print {
     uint64_t session;
     struct journal_keep keep;
     struct buf out;
+    int number; /* errno of a failed write */
     /* list: of the segment being read */
     uint64_t segment, records, first, last, bytes;
 };
@@ -113,9 +114,9 @@ static bool wanted(const struct journal_print *p, const struct journal_record *r
 
 static int print_out(struct journal_print *p)
 {
-    int error = cli_write(STDOUT_FILENO, buf_slice(&p->out)) ? ECP_EIO : 0;
+    p->number = cli_write(STDOUT_FILENO, buf_slice(&p->out));
     buf_clear(&p->out);
-    return error;
+    return p->number ? ECP_EIO : 0;
 }
 
 static int show_record(void *cookie, const struct journal_record *record,
@@ -243,10 +244,11 @@ static int purge(struct cli *cli, const char *directory, const struct journal_ke
     free(list);
     if (error)
         return cli_failed(cli, "%s: %s", directory, error_text(error));
-    if (!count || !facts.id || oldest >= facts.position.segment)
-        return EXIT_OK;
-    uint64_t left = journal_trim(io, directory, keep, oldest, facts.position.segment, facts.stamp);
-    if (left == oldest && !keep->all && !keep->time && !keep->bytes)
+    bool any = count && facts.id && oldest < facts.position.segment;
+    uint64_t left = oldest;
+    if (any)
+        left = journal_trim(io, directory, keep, oldest, facts.position.segment, facts.stamp);
+    if (any && left == oldest && !keep->all && !keep->time && !keep->bytes)
         return cli_failed(cli,
                           "%s: a backup or a check is under way, which needs the journal: "
                           "purge it afterwards",
@@ -307,8 +309,18 @@ static int take_options(struct cli *cli, int argc, char **argv, struct journal_p
     return code;
 }
 
+/* Without a journal there may be nothing wrong: an orderly stop leaves none. */
+static bool has_database(const char *directory)
+{
+    char *data = xasprintf("%s/data.mdb", directory);
+    bool has = access(data, F_OK) == 0;
+    free(data);
+    return has;
+}
+
 static int read_all(struct cli *cli, struct journal_read *read)
 {
+    struct journal_print *print = read->cookie;
     struct io_lock *lock;
     char *why = NULL;
     int error = read->io->ops->hold(read->io, read->directory, false, &lock);
@@ -317,11 +329,17 @@ static int read_all(struct cli *cli, struct journal_read *read)
     error = journal_read(read, &why);
     read->io->ops->unlock(read->io, lock);
     if (read->record == list_record)
-        print_segment(read->cookie);
-    if (error)
-        cli_failed(cli, "%s", why ? why : error_text(error));
+        print_segment(print);
+    int code = EXIT_OK;
+    if (print->number)
+        code = cli_failed(cli, "cannot write the output: %s", strerror(print->number));
+    else if (error)
+        code = cli_failed(cli, "%s%s%s", why ? "" : read->directory, why ? "" : ": ",
+                          why ? why : error_text(error));
+    else if (!read->first_segment && !has_database(read->directory))
+        code = cli_failed(cli, "%s: neither a journal nor a database is there", read->directory);
     free(why);
-    return error ? EXIT_FAILED : EXIT_OK;
+    return code;
 }
 
 int cmd_journal(struct cli *cli, int argc, char **argv)
@@ -344,6 +362,8 @@ int cmd_journal(struct cli *cli, int argc, char **argv)
             read.record = verbs[i].record;
     if (!read.record)
         return cli_usage(cli, "\"%s\" is none of list, show, export and purge", verb);
+    if ((code = store_find_directory(cli, read.directory)))
+        return code;
     code = read_all(cli, &read);
     buf_free(&print.out);
     return code;

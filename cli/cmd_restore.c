@@ -212,6 +212,8 @@ int cmd_restore(struct cli *cli, int argc, char **argv)
     int code = take_options(cli, argc, argv, &run);
     if (code)
         return code;
+    if (run.r.journal && (code = store_find_directory(cli, run.r.journal)))
+        return code;
     if (getrandom(&run.r.id, sizeof(run.r.id), 0) != sizeof(run.r.id))
         return cli_failed(cli, "no random number: %s", strerror(errno));
     run.r.id |= 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking a database's directory, with or without a server on it; opening it for reading. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -35,12 +36,22 @@ static void guard(struct cli *cli, const char *data, int code)
         signal(signals[i], guard_struck);
 }
 
+int store_find_directory(struct cli *cli, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return cli_failed(cli, "%s: %s", path, strerror(errno));
+    close(fd);
+    return EXIT_OK;
+}
+
 struct engine *store_open_reader(struct cli *cli, const char *directory, int damage, int *code)
 {
     struct engine *engine = NULL;
     char *data = xasprintf("%s/data.mdb", directory), *why = NULL;
     if (access(data, R_OK)) {
-        *code = cli_failed(cli, "%s: %s", data, strerror(errno));
+        *code = cli_failed(cli, "%s: %s%s", data, strerror(errno),
+                           errno == ENOENT ? " (is that the directory of a database?)" : "");
     } else {
         guard(cli, data, damage);
         int error = engine_lmdb_open_reader(directory, &engine, &why);

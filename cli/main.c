@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -205,10 +206,20 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
     return code;
 }
 
+/* The number of a closed stream would be given to the next thing opened, a socket perhaps. What
+ * is put there fails as the closed one does. */
+static void hold_closed_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
     struct cli cli = {0};
     int code;
+    hold_closed_streams();
     signal(SIGPIPE, SIG_IGN);
     const struct command *command = parse_global(&cli, argc, argv, &code);
     if (command)

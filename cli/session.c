@@ -160,9 +160,14 @@ int session_error(struct cli *cli, struct slice key, int error, const char *more
     const char *help = cure(error);
     fprintf(stderr, "ecp: %s%s%s: ", cli->command, ref ? " " : "", ref ? ref : "");
     if (cli->lost && error == cli->lost) {
-        fprintf(stderr, "%s: %s", cli->where.text ? cli->where.text : cli->url,
-                error == ECP_EUNREACHABLE ? "cannot reach the server" : error_text(error));
-        more = cli->lost_why;
+        bool told = cli->lost_why && strstr(cli->lost_why, error_text(error));
+        fprintf(stderr, "%s: ", cli->where.text ? cli->where.text : cli->url);
+        if (told && error != ECP_ENAMESPACE) /* the URL has its name */
+            fputs(cli->lost_why, stderr);
+        else
+            fputs(error == ECP_EUNREACHABLE ? "cannot reach the server" : error_text(error),
+                  stderr);
+        more = told ? NULL : cli->lost_why;
     } else {
         fputs(error_text(error), stderr);
     }

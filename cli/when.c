@@ -73,6 +73,9 @@ static bool parse_date(const char *text, uint64_t *stamp)
     }
     if (!end || (*end && !zone(end, &east)))
         return false;
+    struct tm day = tm;
+    if (timegm(&day) == -1 || day.tm_mday != tm.tm_mday) /* the 31st of a month that has 30 days */
+        return false;
     time_t seconds = *end ? timegm(&tm) - east : mktime(&tm);
     *stamp = (uint64_t)seconds * LOOP_SEC + ns;
     return seconds >= 0 && (uint64_t)seconds < UINT64_MAX / LOOP_SEC;

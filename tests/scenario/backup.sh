@@ -151,6 +151,21 @@ assert_fails "restore of its file" ecp restore "$dir/half/backup.ecp.unfinished"
 assert_said 'cut off'
 [ -z "$(ls "$dir/r" 2>/dev/null | grep -v ecpd.lock)" ] || fail "a failed restore has left $(ls "$dir/r")"
 
+# Ended by a signal it leaves nothing: here it waits for the journal.
+exec 7<"$dir/user"
+flock -x 7
+ecp backup "$dir/user" "$dir/ended" 2>"$dir/ended.log" &
+ending=$!
+pids+=("$ending")
+wait_until 20 test -e "$dir/ended/backup.ecp.unfinished" || fail "it does not begin: $(cat "$dir/ended.log")"
+kill -TERM "$ending"
+wait "$ending"
+assert_eq 143 $? "status of a backup that was ended"
+[ ! -e "$dir/ended" ] || fail "a backup that was ended has left $(ls "$dir/ended")"
+exec 7<&-
+assert_fails "backup onto a full disk" sh -c 'ecp backup "$1" - >/dev/full' sh "$dir/user"
+assert_said 'stdout: cannot write the backup: No space'
+
 # Changed, at places all over it.
 assert_ok "a stream" ecp backup -q "$dir/user" "$dir/small"
 size=$(stat -c %s "$dir/small/backup.ecp")
@@ -226,6 +241,10 @@ seen
 assert_fails "a time before the backup" ecp restore -j "$dir/user" -u @1000000000 "$dir/before" "$dir/q"
 assert_said 'before that of the backup'
 assert_fails "a time that is none" ecp restore -j "$dir/user" -u yesterday "$dir/before" "$dir/q"
+assert_fails "a day that is none" ecp restore -j "$dir/user" -u 2026-02-30 "$dir/before" "$dir/q"
+assert_said 'a time is .* not "2026-02-30"'
+assert_fails "a journal that is nowhere" ecp restore -j "$dir/nowhere" "$dir/before" "$dir/q"
+assert_said 'nowhere: No such file or directory'
 assert_fails "the journal of another database" ecp restore -j "$dir/p" "$dir/before" "$dir/q"
 assert_ok "check with all that is kept" ecp check "$dir/user"
 grep -q '[1-9][0-9]* records before the checkpoint' "$dir/out" || fail "what is kept is not checked: $(cat "$dir/out")"

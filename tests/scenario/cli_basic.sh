@@ -69,6 +69,16 @@ for i in 1 2 3 4; do
 done
 for i in 1 2 3 4; do wait "${jobs[i]}" || fail "incr failed"; done
 assert_eq 100 "$(node_get '^C')" "increments of four processes"
+# What cannot be written is no success, and goes nowhere else.
+assert_fails "get, standard output closed" sh -c 'ecp get ^N >&-'
+assert_said 'cannot write the output'
+assert_fails "set from a closed standard input" sh -c 'ecp set ^M - <&-'
+assert_said 'cannot read the value'
+assert_eq 0 "$(ecp data '^M')" "nothing was set"
+assert_fails "get onto a full disk" sh -c 'ecp get ^N >/dev/full'
+assert_said 'cannot write the output: No space'
+assert_fails "too many arguments" ecp ping 3
+
 assert_ok "kill of the whole namespace" ecp kill --all ^
 assert_eq "" "$(ecp order --all ^)" "what is left of it"
 
@@ -82,8 +92,10 @@ assert_fails "unknown command" ecp frobnicate
 assert_fails "unknown option of a command" ecp get --frobnicate '^A'
 assert_said "^ecp: get: .*frobnicate"
 assert_fails "no command" ecp
-assert_fails "unknown namespace" ecp -s "ecp://127.0.0.1:$port/NOWHERE" ping
-assert_said namespace
+URL_NOWHERE=ecp://127.0.0.1:$port/NOWHERE
+assert_fails "unknown namespace" ecp -s "$URL_NOWHERE" ping
+assert_eq 1 "$(grep -o 'no such namespace\|no namespace' "$dir/err" | wc -l)" "said once: $(cat "$dir/err")"
+assert_said "^ecp: ping: $URL_NOWHERE.*ecpd.conf"
 assert_fails "bad URL" ecp -s 'http://127.0.0.1/' ping
 stop_ecpd
 assert_fails "no server" ecp ping

@@ -47,6 +47,8 @@ grep -q 'set     ^Y("count")="41"' "$dir/shown" || fail "the journal does not sh
 ecp journal show --below '^X(7)' --since @1 "$dir/user" | grep -q 'remove  ^X(7)' ||
     fail "the journal does not show the kill"
 [ -z "$(ecp journal show --until @1 "$dir/user")" ] || fail "--until does not bound"
+assert_fails "show onto a full disk" sh -c 'ecp journal show "$1" >/dev/full' sh "$dir/user"
+assert_said 'cannot write the output: No space'
 ecp journal show "$dir/user" | grep -q '\^Z' && fail "something that was not"
 
 start_ecpd --config "$dir/ecpd.conf"
@@ -60,7 +62,14 @@ assert_fails "scratch data after a restart" ecp -s "$base/SCRATCH" get '^S'
 stop_ecpd
 [ -z "$(ls "$dir/user" | grep journal)" ] || fail "an orderly stop leaves a journal"
 assert_ok "check after an orderly stop" ecp check "$dir/user"
-assert_fails "journal of no database" ecp journal list "$dir/nowhere"
+assert_fails "journal of nothing" ecp journal list "$dir/nowhere"
+assert_said 'nowhere: No such file or directory'
+assert_fails "journal of no database" ecp journal list "$dir"
+assert_said 'neither a journal nor a database'
+assert_fails "check of no database" ecp check "$dir"
+assert_said 'data.mdb: No such file or directory .is that the directory of a database'
+assert_ok "purge of nothing" ecp journal purge "$dir/user"
+assert_eq "0 files removed" "$(cat "$dir/out")" "purge of nothing"
 
 # Damage before the end is told, not skipped.
 start_ecpd --config "$dir/ecpd.conf"
