@@ -189,6 +189,25 @@ static enum zwr_format detect_data(struct slice line)
     return line.data[used] == '=' ? ZWR_FORMAT_ZWR : ZWR_FORMAT_UNKNOWN;
 }
 
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* "ZWR" at the end; without it, a time of day: a date by itself may be anything. */
+static bool ends_in_zwr(struct slice line)
+{
+    return line.len >= 3 && memcmp(line.data + line.len - 3, "ZWR", 3) == 0;
+}
+
+static bool has_time(struct slice line)
+{
+    for (size_t i = 0; i + 2 < line.len; i++)
+        if (is_digit(line.data[i]) && line.data[i + 1] == ':' && is_digit(line.data[i + 2]))
+            return true;
+    return false;
+}
+
 enum zwr_format zwr_detect(struct slice first, struct slice second, struct slice third,
                            int *header_lines)
 {
@@ -197,15 +216,18 @@ enum zwr_format zwr_detect(struct slice first, struct slice second, struct slice
     third = without_cr(third);
     *header_lines = 0;
     enum zwr_format format = detect_data(first);
+    if (format == ZWR_FORMAT_UNKNOWN)
+        format = detect_data(second); /* the first line is a bad record then, and no header */
     if (format != ZWR_FORMAT_UNKNOWN)
         return format;
-    if (first.len == 0 && second.len == 0)
-        return ZWR_FORMAT_UNKNOWN;
-    *header_lines = 2;
-    if (second.len >= 3 && memcmp(second.data + second.len - 3, "ZWR", 3) == 0)
-        return ZWR_FORMAT_ZWR;
-    /* A file without data cannot contradict its header. */
-    return third.len == 0 ? ZWR_FORMAT_GO : detect_data(third);
+    if (ends_in_zwr(second))
+        format = ZWR_FORMAT_ZWR;
+    else if (third.len == 0 && has_time(second)) /* no data: nothing can contradict the header */
+        format = ZWR_FORMAT_GO;
+    else
+        format = detect_data(third);
+    *header_lines = format == ZWR_FORMAT_UNKNOWN ? 0 : 2;
+    return format;
 }
 
 void zwr_print_header(struct buf *out, const char *label, int64_t when, enum zwr_format format)

@@ -41,8 +41,8 @@ void zwr_printer_free(struct zwr_printer *p);
 enum zwr_format { ZWR_FORMAT_UNKNOWN, ZWR_FORMAT_ZWR, ZWR_FORMAT_GO };
 
 /*
- * Guesses the format from the second header line ("... ZWR" means ZWR; without it GO), or from
- * the first data line when there is no header. header_lines gets 0 or 2.
+ * Guesses the format from the second header line, which ends in "ZWR" or tells a time of day, or
+ * from the first data line. header_lines gets 0 or 2; 0 when the format is unknown.
  * first, second, third: the first three lines (empty slices where missing).
  */
 enum zwr_format zwr_detect(struct slice first, struct slice second, struct slice third,

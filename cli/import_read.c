@@ -201,6 +201,15 @@ static bool fill(struct source *s)
     return true;
 }
 
+static void tell_unknown(const struct source *s)
+{
+    cli_failed(
+        s->im->sender.cli,
+        "%s: neither ZWR nor GO: records like ^X(1)=\"value\" are expected, after two header "
+        "lines or none; --format takes it as one of them all the same",
+        s->name);
+}
+
 static bool read_all(struct source *s)
 {
     struct slice line;
@@ -210,7 +219,7 @@ static bool read_all(struct source *s)
         if (!s->detected && !detect(s))
             continue;
         if (s->format == ZWR_FORMAT_UNKNOWN && s->text.len) {
-            cli_failed(s->im->sender.cli, "%s: neither ZWR nor GO; say --format if it is", s->name);
+            tell_unknown(s);
             return false;
         }
         while (!s->over && next_line(s, &line))

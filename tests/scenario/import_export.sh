@@ -65,6 +65,47 @@ assert_eq one "$(node_get '^G(1)')" GO
 assert_eq '"quoted" stays' "$(node_get '^G("a b")')" GO
 assert_eq 1 "$(ecp data '^G("z")')" "GO, empty value"
 
+# What is no export is refused, however short; one of nothing has its two header lines.
+junk() {
+    assert_fails "import of $1" ecp import "$dir/junk"
+    assert_said "junk: neither ZWR nor GO: records like .* are expected"
+}
+printf 'one line' >"$dir/junk"
+junk "a line"
+printf 'one line\nand another: 2\n' >"$dir/junk"
+junk "two lines"
+head -c 5000 /dev/zero >"$dir/junk"
+junk "zeros"
+printf '\n\n' >"$dir/junk"
+junk "empty lines"
+head -n 1 "$dir/first.zwr" >"$dir/junk"
+junk "half a header"
+for format in zwr go; do
+    assert_ok "export of nothing" ecp export --format $format '^NOTHING'
+    mv "$dir/out" "$dir/nothing"
+    assert_ok "import of nothing" ecp import "$dir/nothing"
+    assert_said '^0 nodes imported, 0 bad records'
+done
+printf '^BAD(1\n^BAD(2)="two"\n^BAD(3)="three"\n' >"$dir/bad.zwr"
+assert_fails "a bad first record" ecp import "$dir/bad.zwr"
+assert_said 'bad.zwr:1:'
+assert_eq two "$(node_get '^BAD(2)')" "the second line of a file without a header"
+assert_fails "import of a directory" ecp import "$dir"
+assert_said 'directory'
+
+# An export that is interrupted leaves nothing.
+kill -STOP "$ecpd_pid"
+ecp export -o "$dir/whole.zwr" &
+exporting=$!
+pids+=("$exporting")
+begun() { ls "$dir"/whole.zwr.*; }
+wait_until 20 begun || fail "the export does not begin"
+kill -TERM "$exporting"
+wait "$exporting"
+assert_eq 143 $? "status of an export that was ended"
+kill -CONT "$ecpd_pid"
+! begun >/dev/null 2>&1 || fail "it has left $(begun)"
+
 # From standard input too.
 assert_ok "import from stdin" sh -c 'ecp import - <"$1"' sh "$sample"
 stop_ecpd

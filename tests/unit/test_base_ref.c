@@ -230,6 +230,17 @@ Test(base_ref, formats)
     cr_assert_eq(n, 0);
     cr_assert_eq(detect("", "", "", &n), ZWR_FORMAT_UNKNOWN);
     cr_assert_eq(detect("some", "other", "text", &n), ZWR_FORMAT_UNKNOWN);
+    cr_assert_eq(n, 0);
+    cr_assert_eq(detect("label", "15-DEC-2026 3:05 PM", "", &n), ZWR_FORMAT_GO, "without data");
+    cr_assert_eq(n, 2);
+    cr_assert_eq(detect("label", "15 Dec 2026", "^A(1)", &n), ZWR_FORMAT_GO);
+    cr_assert_eq(n, 2);
+    cr_assert_eq(detect("one line", "", "", &n), ZWR_FORMAT_UNKNOWN);
+    cr_assert_eq(n, 0);
+    cr_assert_eq(detect("two", "lines: 1 and 2", "", &n), ZWR_FORMAT_UNKNOWN);
+    cr_assert_eq(n, 0);
+    cr_assert_eq(detect("^A(bad", "^A(1)=\"one\"", "^A(2)=\"two\"", &n), ZWR_FORMAT_ZWR);
+    cr_assert_eq(n, 0, "a record in the second line is no header");
     zwr_print_header(&out, "a\nb", 0, ZWR_FORMAT_ZWR);
     zwr_print_header(&out, "c", 1709210096, ZWR_FORMAT_GO);
     cr_assert(slice_equal(buf_slice(&out), slice_str("a b\n01-JAN-1970 00:00:00 ZWR\n"
