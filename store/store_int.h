@@ -13,7 +13,22 @@
 #include "store/store.h"
 #include "store/view.h"
 
-struct batch;
+/* Updates that are applied together; of those that wait and those that are done there is a list. */
+struct batch {
+    struct batch *next;
+    struct store *store;
+    const struct update *updates;
+    size_t count;
+    struct store_source source;
+    uint64_t given; /* its stamp, when it is applied again; else 0 */
+    store_done_fn *done;
+    void *cookie;
+    int error;
+    uint32_t failed;
+    uint64_t stamp;
+    uint64_t mark; /* of the journal behind it */
+    struct buf values;
+};
 
 TAILQ_HEAD(store_reads, store_read);
 
@@ -104,6 +119,23 @@ struct store {
 void store_drop_deferred(struct store *s);
 /* Goes on with the batches that wait, in a later turn. */
 void store_turn(struct store *s);
+
+/* ---- store_room.c ---- */
+
+#define STORE_WAIT (-1) /* beside enum ecp_error: there will be room, and store_turn is called */
+
+/* Whether what the batch came to (s->log) finds room: 0, STORE_WAIT or an error. anything_before:
+ * a checkpoint would tell more exactly. */
+int store_room(struct store *s, const struct batch *b, bool anything_before);
+/* The active layer has all the memory that it may have. */
+bool store_memory_full(const struct store *s);
+
+/* ---- store_tell.c ---- */
+
+/* Tells of a batch, whose memory then is the store's. */
+void store_tell_batch(struct batch *b);
+/* Tells of batches in order, as configured when they are durable: failures take their turn too. */
+void store_tell_batches(struct store *s, struct batch *first);
 /* Frees those kept for reuse. */
 void store_free_batches(struct store *s);
 /* Tells those whose mark has been reached, or all when the journal has failed. */

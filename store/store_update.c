@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches: applied to the overlay in turns of the loop, journaled, told of. */
-#include <stdlib.h>
-
+/* Batches: applied to the overlay in turns of the loop, and journaled. */
 #include "base/log.h"
 #include "base/mutation.h"
 #include "store/store_int.h"
@@ -9,138 +7,8 @@
 /* One turn ends after so many updates, or bytes of journal. */
 #define TURN_UPDATES 1024
 #define TURN_BYTES   (256u << 10)
-/* Journal room that is kept for batches that only remove. */
-#define REMOVE_ROOM 65536
-/* Bytes of the operation that carries notes, beside them. */
-#define NOTES_HEAD 7
 /* Operations one batch may come to. */
 #define LOG_MAX (1u << 30)
-
-/* What may become of a batch in a turn, beside enum ecp_error. */
-#define WAIT (-1)
-
-struct batch {
-    struct batch *next;
-    struct store *store;
-    const struct update *updates;
-    size_t count;
-    struct store_source source;
-    uint64_t given; /* its stamp, when it is applied again; else 0 */
-    store_done_fn *done;
-    void *cookie;
-    int error;
-    uint32_t failed;
-    uint64_t stamp;
-    uint64_t mark; /* of the journal behind it */
-    struct buf values;
-};
-
-/* ---- Waiters ---- */
-
-static void tell_waiters(void *cookie)
-{
-    struct store *s = cookie;
-    struct waiter *w;
-    s->told = NULL;
-    while ((w = s->waiters) &&
-           (s->failed || !s->journal || w->mark <= journal_durable(s->journal))) {
-        bool durable = !s->journal || w->mark <= journal_durable(s->journal);
-        s->waiters = w->next;
-        if (!s->waiters)
-            s->waiters_tail = &s->waiters;
-        w->done(w->cookie, durable ? 0 : s->failed);
-        free(w);
-    }
-    store_closing(s);
-}
-
-void store_tell_waiters(struct store *s)
-{
-    if (s->waiters && !s->told)
-        s->told = loop_soon(s->loop, tell_waiters, s);
-}
-
-static void wait_durable(struct store *s, uint64_t mark, store_sync_fn *done, void *cookie)
-{
-    struct waiter *w = xcalloc(1, sizeof(*w));
-    *w = (struct waiter){.mark = mark, .done = done, .cookie = cookie};
-    *s->waiters_tail = w;
-    s->waiters_tail = &w->next;
-    if (s->failed || !s->journal || mark <= journal_durable(s->journal))
-        store_tell_waiters(s);
-}
-
-void store_sync(struct store *s, store_sync_fn *done, void *cookie)
-{
-    wait_durable(s, s->journal ? journal_appended(s->journal) : 0, done, cookie);
-    if (s->journal)
-        journal_write(s->journal, true);
-}
-
-/* ---- Telling ---- */
-
-static void tell(struct batch *b)
-{
-    struct store_result result = {.error = b->error, .failed = b->failed};
-    struct slice *values = NULL;
-    if (b->error == 0) {
-        result.stamp = b->stamp;
-        values = b->values.len ? xcalloc(b->values.len / 4, sizeof(*values)) : NULL;
-        struct reader r = reader_of(buf_slice(&b->values));
-        while (!reader_at_end(&r) && !r.bad)
-            values[result.count++] = get_bytes32(&r);
-        result.values = values;
-    }
-    b->done(b->cookie, &result);
-    free(values);
-    buf_free(&b->values);
-    b->next = b->store->spare;
-    b->store->spare = b;
-}
-
-void store_free_batches(struct store *s)
-{
-    for (struct batch *b; (b = s->spare);) {
-        s->spare = b->next;
-        free(b);
-    }
-}
-
-static void batch_durable(void *cookie, int error)
-{
-    struct batch *b = cookie;
-    if (!b->error)
-        b->error = error;
-    tell(b);
-}
-
-static bool waits_durable(const struct store *s)
-{
-    return s->options.wait_durable && s->options.durability == DURABILITY_COMMIT;
-}
-
-bool store_tells_durable(const struct store *s)
-{
-    return !s->journal || waits_durable(s);
-}
-
-bool store_done_is_durable(const struct store *s)
-{
-    return store_tells_durable(s) && !(s->journal && s->failed);
-}
-
-/* With wait_durable failures take their turn too, so that answers come in order. */
-static void tell_all(struct store *s, struct batch *first)
-{
-    bool wait = s->journal && waits_durable(s) && !MUTATION(MUTATION_ACK_EARLY);
-    for (struct batch *b = first, *next; b; b = next) {
-        next = b->next;
-        if (wait)
-            wait_durable(s, b->mark, batch_durable, b);
-        else
-            tell(b);
-    }
-}
 
 /* ---- Applying ---- */
 
@@ -204,70 +72,6 @@ static int run_updates(struct apply *a, struct batch *b, struct ahead *h)
     return 0;
 }
 
-static bool only_removes(const struct batch *b)
-{
-    for (size_t i = 0; i < b->count; i++)
-        if (b->updates[i].kind != UPDATE_KILL && b->updates[i].kind != UPDATE_ZKILL &&
-            b->updates[i].kind != UPDATE_RMDIR)
-            return false;
-    return true;
-}
-
-/* Nothing was promised in what could not be made: without files it is as without room. */
-static void room_made(void *cookie, int error)
-{
-    struct store *s = cookie;
-    s->awaiting_room = false;
-    s->no_room = s->want_checkpoint = error != 0;
-    if (error && error != ECP_ENOSPC && error != ECP_ENOMEM)
-        s->failed = ECP_EIO;
-    if (error && !s->room_told)
-        log_warning("%s: no room for the journal: %s", s->directory,
-                    error == ECP_ENOMEM ? "too many open files (ulimit -n), or no memory"
-                                        : error_text(error));
-    s->room_told = error != 0;
-    store_turn(s);
-    store_closing(s);
-}
-
-/* The journal has room for what the batch came to; or it is made, or there is none. */
-static int journal_room(struct store *s, bool removes)
-{
-    size_t need = s->log.len + s->notes.len + NOTES_HEAD + (removes ? 0 : REMOVE_ROOM);
-    if (!s->journal || journal_fits(s->journal, need))
-        return 0;
-    if (s->no_room)
-        return ECP_ENOSPC;
-    s->awaiting_room = true;
-    journal_make_room(s->journal, need, room_made, s);
-    return WAIT;
-}
-
-/* What is applied must find room in the base. What frees room does so by a checkpoint. */
-static int base_room(struct store *s, bool removes, bool anything_before)
-{
-    if (removes || s->stat.used + overlay_weight(s->overlay) <= s->stat.limit)
-        return 0;
-    if (!anything_before || s->checkpoint.state == CHECKPOINT_RETRY)
-        return ECP_ENOSPC;
-    s->want_checkpoint = true;
-    return WAIT;
-}
-
-static bool overlay_full(const struct store *s)
-{
-    return s->overlay->active->arena.bytes >= s->options.overlay_bytes &&
-           !layer_empty(s->overlay->active);
-}
-
-/* When checkpoints find no room, memory cannot be waited for. */
-static int memory_room(const struct store *s, bool removes)
-{
-    if (removes || !overlay_full(s) || s->checkpoint.state != CHECKPOINT_RETRY)
-        return 0;
-    return ECP_ENOSPC;
-}
-
 /* What was learned from updates that are taken back. */
 static void forget(struct known *known, const struct batch *b)
 {
@@ -287,12 +91,11 @@ static uint64_t next_stamp(const struct store *s, const struct batch *b, uint64_
     return now > last ? now : last + 1;
 }
 
-/* 0: applied or failed by itself (b->error); WAIT: not now. */
+/* 0: applied or failed by itself (b->error); STORE_WAIT: not now. */
 static int run_batch(struct store *s, struct apply *a, struct batch *b, struct ahead *h)
 {
     struct overlay_mark mark = overlay_mark(s->overlay);
     size_t changes = s->changes.count;
-    bool removes = only_removes(b);
     bool before = s->overlay->frozen || !layer_empty(s->overlay->active);
     buf_clear(&b->values);
     buf_clear(&s->log);
@@ -303,11 +106,7 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
     if (error == 0 && s->log.len > LOG_MAX)
         error = ECP_ETOOBIG;
     if (error == 0)
-        error = base_room(s, removes, before);
-    if (error == 0)
-        error = memory_room(s, removes);
-    if (error == 0)
-        error = journal_room(s, removes);
+        error = store_room(s, b, before);
     if (error) {
         *h = (struct ahead){.store = s, .batch = b->next};
         forget(s->known, b);
@@ -315,8 +114,8 @@ static int run_batch(struct store *s, struct apply *a, struct batch *b, struct a
         if (error != ECP_ENOSPC || !MUTATION(MUTATION_REFUSED))
             overlay_undo(s->overlay, mark);
         s->changes.count = changes;
-        b->error = error == WAIT ? 0 : error;
-        return error == WAIT ? WAIT : 0;
+        b->error = error == STORE_WAIT ? 0 : error;
+        return error == STORE_WAIT ? STORE_WAIT : 0;
     }
     b->stamp = s->last_stamp = a->stamp;
     return 0;
@@ -369,10 +168,10 @@ static struct batch *run_batches(struct store *s, struct apply *a)
     size_t updates = 0;
     uint64_t bytes = s->journal ? journal_appended(s->journal) : 0;
     while ((b = s->waiting) && updates < TURN_UPDATES &&
-           (!overlay_full(s) || s->checkpoint.state == CHECKPOINT_RETRY)) {
+           (!store_memory_full(s) || s->checkpoint.state == CHECKPOINT_RETRY)) {
         if (s->journal && journal_appended(s->journal) - bytes > TURN_BYTES)
             break;
-        if (run_batch(s, a, b, &ahead) == WAIT)
+        if (run_batch(s, a, b, &ahead) == STORE_WAIT)
             break;
         journal_batch(s, b);
         updates += b->count;
@@ -427,7 +226,7 @@ static void turn(void *cookie)
     stamp_listings(s);
     if (s->journal)
         journal_write(s->journal, false);
-    tell_all(s, done);
+    store_tell_batches(s, done);
     checkpoint_consider(s);
     if (done && s->waiting)
         store_turn(s);
@@ -500,7 +299,7 @@ void store_drop_deferred(struct store *s)
     for (struct batch *b = s->deferred; b; b = next) {
         next = b->next;
         b->error = ECP_ESHUTDOWN;
-        tell(b);
+        store_tell_batch(b);
     }
     s->deferred = NULL;
 }
