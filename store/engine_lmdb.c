@@ -107,6 +107,7 @@ static void txn_abort(struct engine_txn *txn)
     if (t->cursor)
         mdb_cursor_close(t->cursor);
     mdb_txn_abort(t->top);
+    lmdb_run_forget(t);
     t->cursor = NULL;
     t->top = NULL;
 }
@@ -114,9 +115,14 @@ static void txn_abort(struct engine_txn *txn)
 static int commit(struct engine_txn *txn)
 {
     struct lmdb_txn *t = (struct lmdb_txn *)txn;
+    int rc = lmdb_run_end(t);
+    if (rc) {
+        txn_abort(txn);
+        return lmdb_error(rc);
+    }
     if (t->cursor)
         mdb_cursor_close(t->cursor);
-    int rc = mdb_txn_commit(t->top);
+    rc = mdb_txn_commit(t->top);
     t->cursor = NULL;
     t->top = NULL;
     return lmdb_error(rc);
@@ -124,10 +130,13 @@ static int commit(struct engine_txn *txn)
 
 static int get(struct engine_txn *txn, struct slice key, struct slice *value)
 {
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
     MDB_val k = lmdb_val(key), v;
     if (key.len == 0)
         return ECP_ENOENT;
-    int rc = mdb_get(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &k, &v);
+    int rc = lmdb_run_end(t);
+    if (rc == 0)
+        rc = mdb_get(t->top, lmdb_of(txn->engine)->nodes, &k, &v);
     if (rc == 0)
         *value = slice_of(v.mv_data, v.mv_size);
     return lmdb_error(rc);
@@ -149,6 +158,8 @@ static int put(struct engine_txn *txn, struct slice key, struct slice head, stru
     MDB_val k = lmdb_val(key), v = {.mv_size = head.len + body.len};
     int rc = t->cursor ? 0 : mdb_cursor_open(t->top, lmdb_of(txn->engine)->nodes, &t->cursor);
     if (rc == 0)
+        rc = lmdb_run_put(t, key, key.len + v.mv_size);
+    if (rc == 0)
         rc = mdb_cursor_put(t->cursor, &k, &v, MDB_RESERVE);
     if (rc)
         return lmdb_error(rc);
@@ -160,16 +171,20 @@ static int put(struct engine_txn *txn, struct slice key, struct slice head, stru
 
 static int del(struct engine_txn *txn, struct slice key)
 {
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
     MDB_val k = lmdb_val(key);
-    return lmdb_error(
-        mdb_del(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &k, NULL));
+    int rc = lmdb_run_end(t);
+    return lmdb_error(rc ? rc : mdb_del(t->top, lmdb_of(txn->engine)->nodes, &k, NULL));
 }
 
 /* LMDB's own idea of "next" after a delete depends on page merges: seeking is certain. */
 static int kill_some(struct engine_txn *txn, struct slice prefix, size_t most, bool *more)
 {
+    struct lmdb_txn *t = (struct lmdb_txn *)txn;
     MDB_cursor *cursor;
-    int rc = mdb_cursor_open(((struct lmdb_txn *)txn)->top, lmdb_of(txn->engine)->nodes, &cursor);
+    int rc = lmdb_run_end(t);
+    if (rc == 0)
+        rc = mdb_cursor_open(t->top, lmdb_of(txn->engine)->nodes, &cursor);
     if (rc)
         return lmdb_error(rc);
     *more = false;
@@ -239,6 +254,7 @@ static void close_env(struct engine *engine)
     if (db->read.top)
         mdb_txn_abort(db->read.top);
     mdb_env_close(db->env);
+    buf_free(&db->write.run.tail);
     free(db);
 }
 
