@@ -94,19 +94,6 @@ static int print_check(const struct store_check *c, bool served)
     return c->problems ? EXIT_NO : EXIT_OK;
 }
 
-static int check(struct cli *cli, const char *directory, bool served)
-{
-    struct store_check check = {.io = io_posix(), .directory = directory, .problem = print_problem};
-    int code;
-    if (!(check.engine = store_open_reader(cli, directory, EXIT_NO, &code)))
-        return code;
-    int error = store_check(&check);
-    code = error ? cli_failed(cli, "%s: %s", directory, error_text(error))
-                 : print_check(&check, served);
-    check.engine->ops->close(check.engine);
-    return code;
-}
-
 /* Whether a server has it: only to say so, therefore not kept. */
 static int find_server(const char *directory, bool *served, char **why)
 {
@@ -123,19 +110,35 @@ static int find_server(const char *directory, bool *served, char **why)
     return *served ? 0 : error;
 }
 
+static int check(struct cli *cli, struct store_check *c)
+{
+    char *why = NULL;
+    bool served;
+    int code, error;
+    if (find_server(c->directory, &served, &why))
+        code = cli_failed(cli, "%s", why);
+    else if ((error = store_check(c)))
+        code = cli_failed(cli, "%s: %s", c->directory, error_text(error));
+    else
+        code = print_check(c, served);
+    free(why);
+    return code;
+}
+
+/* Nothing is made in a directory that is none of a database. */
 int cmd_check(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{0}};
-    char *why = NULL;
-    bool served;
+    struct store_check c = {.io = io_posix(), .problem = print_problem};
+    int code;
     if (getopt_long(argc, argv, "", options, NULL) != -1)
         return EXIT_USAGE;
     if (argc - optind != 1)
         return cli_usage(cli, "one directory of a database is needed");
-    if (access(argv[optind], R_OK | W_OK | X_OK))
-        return cli_failed(cli, "%s: %s", argv[optind], strerror(errno));
-    int code = find_server(argv[optind], &served, &why) ? cli_failed(cli, "%s", why)
-                                                        : check(cli, argv[optind], served);
-    free(why);
+    c.directory = argv[optind];
+    if (!(c.engine = store_open_reader(cli, c.directory, EXIT_NO, &code)))
+        return code;
+    code = check(cli, &c);
+    c.engine->ops->close(c.engine);
     return code;
 }

@@ -68,6 +68,7 @@ assert_fails "journal of no database" ecp journal list "$dir"
 assert_said 'neither a journal nor a database'
 assert_fails "check of no database" ecp check "$dir"
 assert_said 'data.mdb: No such file or directory .is that the directory of a database'
+[ ! -e "$dir/ecpd.lock" ] || fail "check has made a file where no database is"
 assert_ok "purge of nothing" ecp journal purge "$dir/user"
 assert_eq "0 files removed" "$(cat "$dir/out")" "purge of nothing"
 
