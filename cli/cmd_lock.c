@@ -305,7 +305,6 @@ static int parse_signal(struct lock_run *run, const char *text)
         int number;
     } names[] = {{"TERM", SIGTERM}, {"KILL", SIGKILL}, {"HUP", SIGHUP},  {"INT", SIGINT},
                  {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}};
-    uint64_t number;
     if (!strncmp(text, "SIG", 3))
         text += 3;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -313,10 +312,13 @@ static int parse_signal(struct lock_run *run, const char *text)
             run->loss_signal = names[i].number;
             return EXIT_OK;
         }
-    if (!cli_number(run->cli, "--kill-on-loss", text, 1, 64, &number))
-        return EXIT_USAGE;
-    run->loss_signal = (int)number;
-    return EXIT_OK;
+    run->loss_signal = atoi(text);
+    if (run->loss_signal >= 1 && run->loss_signal <= 64 && !text[strspn(text, "0123456789")])
+        return EXIT_OK;
+    return cli_usage(run->cli,
+                     "--kill-on-loss: \"%s\" is no signal: TERM, KILL, HUP, INT, QUIT, USR1, USR2 "
+                     "or a number from 1 to 64",
+                     text);
 }
 
 static int parse_timeout(struct lock_run *run, const char *text)

@@ -110,8 +110,12 @@ static int run_restore(struct cli *cli, struct restore_run *run)
     int code = EXIT_OK;
     if (run->number)
         code = cli_failed(cli, "%s: %s", run->backup, strerror(run->number));
+    else if (error == ECP_ENOSPC)
+        code = cli_failed(cli, "%s: no space left on its disk", run->directory);
+    else if (error && (why || !run->directory))
+        code = cli_failed(cli, "%s: %s", run->backup, why ? why : error_text(error));
     else if (error)
-        code = failed(cli, why, run->directory ? run->directory : run->backup, error);
+        code = cli_failed(cli, "%s: %s", run->directory, error_text(error));
     free(why);
     return code;
 }

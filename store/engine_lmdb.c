@@ -2,6 +2,7 @@
 /* The engine on LMDB: nodes and meta facts in two named databases of one environment. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -12,6 +13,9 @@
  * changes before the old ones are free.
  */
 #define MAP_MORE (UINT64_C(256) << 20)
+
+/* A disk with fewer bytes is full. */
+#define DISK_FULL (UINT64_C(1) << 20)
 
 /* Address space, for a database of any size. */
 #define READER_MAP (UINT64_C(1) << 40)
@@ -41,6 +45,17 @@ int lmdb_error(int rc)
     default:
         return ECP_EIO;
     }
+}
+
+/* LMDB says EIO of a write that fell short, as those do that meet the end of a disk. */
+static int commit_error(const struct lmdb *db, int rc)
+{
+    struct statvfs st;
+    mdb_filehandle_t fd;
+    if (rc == EIO && mdb_env_get_fd(db->env, &fd) == 0 && fstatvfs(fd, &st) == 0 &&
+        st.f_bavail * st.f_frsize < DISK_FULL)
+        rc = ENOSPC;
+    return lmdb_error(rc);
 }
 
 static uint64_t map_size(const struct lmdb *db)
@@ -125,7 +140,7 @@ static int commit(struct engine_txn *txn)
     rc = mdb_txn_commit(t->top);
     t->cursor = NULL;
     t->top = NULL;
-    return lmdb_error(rc);
+    return commit_error(lmdb_of(txn->engine), rc);
 }
 
 static int get(struct engine_txn *txn, struct slice key, struct slice *value)

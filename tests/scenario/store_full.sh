@@ -38,4 +38,12 @@ for i in 0 $((n / 2)) $((n - 1)); do
 done
 assert_eq 0 "$(ecp data '^A(1)')" "what was killed on the full disk"
 stop_ecpd
+
+# A restore that finds no room says so, although its last write may only fall short.
+assert_ok "backup" ecp backup -q "$dir/mnt/small/user" "$dir/mnt/small/backup"
+mkdir "$dir/mnt/less"
+mount -t tmpfs -o size=5m tmpfs "$dir/mnt/less" || fail "no second tmpfs"
+assert_fails "restore onto a disk that is too small" ecp restore "$dir/mnt/small/backup" "$dir/mnt/less/user"
+assert_said 'less/user: no space left on its disk'
+unmount "$dir/mnt/less" || fail "the second file system stays in use"
 unmount "$dir/mnt/small" || fail "the file system stays in use"
