@@ -226,35 +226,52 @@ static int export_record(void *cookie, const struct journal_record *record,
 
 /* ---- purge ---- */
 
-static int purge(struct cli *cli, const char *directory, const struct journal_keep *keep)
+/* The files before a segment; *oldest: the first of them. 0 or enum ecp_error. */
+static int files_before(const char *directory, uint64_t segment, uint64_t *oldest, size_t *files)
 {
-    struct io *io = io_posix();
-    struct store_facts facts;
-    uint64_t *list = NULL, oldest;
+    uint64_t *list = NULL;
     size_t count = 0;
-    int code, error;
-    struct engine *engine = store_open_reader(cli, directory, EXIT_FAILED, &code);
-    if (!engine)
-        return code;
-    error = recovery_facts(engine, &facts);
-    engine->ops->close(engine);
-    if (error == 0)
-        error = journal_segments(io, directory, &list, &count);
-    oldest = count ? list[0] : 0;
+    int error = journal_segments(io_posix(), directory, &list, &count);
+    for (*files = 0; *files < count && list[*files] < segment;)
+        ++*files;
+    *oldest = *files ? list[0] : segment;
     free(list);
+    return error;
+}
+
+static int purge_before(struct cli *cli, const char *directory, const struct journal_keep *keep,
+                        const struct store_facts *facts)
+{
+    uint64_t end = facts->id ? facts->position.segment : 0, oldest, still;
+    size_t before, after;
+    int error = files_before(directory, end, &oldest, &before);
     if (error)
         return cli_failed(cli, "%s: %s", directory, error_text(error));
-    bool any = count && facts.id && oldest < facts.position.segment;
-    uint64_t left = oldest;
-    if (any)
-        left = journal_trim(io, directory, keep, oldest, facts.position.segment, facts.stamp);
-    if (any && left == oldest && !keep->all && !keep->time && !keep->bytes)
+    uint64_t left = journal_trim(io_posix(), directory, keep, oldest, end, facts->stamp);
+    if (left == oldest && before && !keep->all && !keep->time && !keep->bytes)
         return cli_failed(cli,
                           "%s: a backup or a check is under way, which needs the journal: "
                           "purge it afterwards",
                           directory);
-    printf("%" PRIu64 " files removed\n", left - oldest);
-    return EXIT_OK;
+    if ((error = files_before(directory, end, &still, &after)))
+        return cli_failed(cli, "%s: %s", directory, error_text(error));
+    printf("%zu files removed\n", before - after);
+    return still >= left
+               ? EXIT_OK
+               : cli_failed(cli, "%s: files cannot be removed: may you write there?", directory);
+}
+
+static int purge(struct cli *cli, const char *directory, const struct journal_keep *keep)
+{
+    struct store_facts facts;
+    int code;
+    struct engine *engine = store_open_reader(cli, directory, EXIT_FAILED, &code);
+    if (!engine)
+        return code;
+    int error = recovery_facts(engine, &facts);
+    engine->ops->close(engine);
+    return error ? cli_failed(cli, "%s: %s", directory, error_text(error))
+                 : purge_before(cli, directory, keep, &facts);
 }
 
 /* ---- The command ---- */

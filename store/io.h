@@ -34,7 +34,8 @@ struct io_ops {
      */
     int (*hold)(struct io *io, const char *path, bool alone, struct io_lock **lock);
 
-    /* Opens for reading and writing; create: makes it, empty, also when it exists. */
+    /* Opens for reading and writing (only for reading where the file system is read-only); create:
+     * makes it, empty, also when it exists. */
     int (*open)(struct io *io, const char *path, bool create, struct io_file **file, char **why);
     void (*close)(struct io *io, struct io_file *file);
     int (*size)(struct io *io, struct io_file *file, uint64_t *bytes);

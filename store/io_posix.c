@@ -139,6 +139,8 @@ static int open_file(struct io *io, const char *path, bool create, struct io_fil
 {
     int flags = O_RDWR | O_CLOEXEC | (create ? O_CREAT | O_TRUNC : 0);
     int fd = open(path, flags, 0600);
+    if (fd < 0 && errno == EROFS && !create) /* to read it will do */
+        fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail(why, create ? "make" : "open", path);
     *file = xmalloc(sizeof(**file));

@@ -279,7 +279,16 @@ files=$(ls "$dir"/user/journal-* | wc -l)
 assert_ok "purge" ecp journal purge --keep 100T "$dir/user"
 assert_eq "$files" "$(ls "$dir"/user/journal-* | wc -l)" "files when all may stay"
 stop_ecpd
+files=$(ls "$dir"/user/journal-* | wc -l)
+if [ "$(id -u)" -eq 0 ]; then
+    mount --bind "$dir/user" "$dir/mnt" && mount -o remount,bind,ro "$dir/mnt" || fail "no read-only mount"
+    assert_fails "purge where nothing can be removed" ecp journal purge "$dir/mnt"
+    assert_said 'mnt: files cannot be removed'
+    assert_eq "0 files removed" "$(cat "$dir/out")" "files that stay"
+    unmount "$dir/mnt" || fail "the read-only mount stays in use"
+fi
 assert_ok "purge" ecp journal purge "$dir/user"
+assert_eq "$files files removed" "$(cat "$dir/out")" "files that went"
 [ -z "$(ls "$dir/user" | grep journal)" ] || fail "after an orderly stop and a purge: $(ls "$dir/user")"
 assert_fails "restore with a journal that is gone" ecp restore -j "$dir/user" "$dir/before" "$dir/q"
 assert_said 'no journal in'

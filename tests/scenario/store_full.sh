@@ -31,6 +31,13 @@ assert_ok "set, with room again" ecp set '^B' healed
 kill -9 "$ecpd_pid"
 wait "$ecpd_pid" 2>/dev/null
 assert_ok "check" ecp check "$dir/mnt/small/user"
+mount -o remount,ro "$dir/mnt/small" || fail "the file system does not become read-only"
+assert_ok "check on a read-only file system" ecp check "$dir/mnt/small/user"
+grep -q '[1-9][0-9]* beyond it' "$dir/out" || fail "no journal was read: $(cat "$dir/out")"
+assert_ok "journal on a read-only file system" ecp journal list "$dir/mnt/small/user"
+assert_ok "backup from a read-only file system" ecp backup -q "$dir/mnt/small/user" "$dir/read-only"
+assert_ok "verify" ecp restore -q --verify "$dir/read-only"
+mount -o remount,rw "$dir/mnt/small" || fail "it does not become writable again"
 start_ecpd --config "$dir/ecpd.conf"
 assert_eq healed "$(ecp get '^B')" "what was set with room again"
 for i in 0 $((n / 2)) $((n - 1)); do
