@@ -61,6 +61,7 @@ struct inode {
                  INODE_LOCKS_FILE: the key of the reference */
     uint64_t nlookup; /* references the kernel holds */
     unsigned opens;   /* handles */
+    bool opened;      /* had one ever */
     unsigned writers; /* of them, those open for writing */
     unsigned cached;  /* those that read through the kernel's page cache: at most one */
     unsigned pins;    /* operations that will come back to it */

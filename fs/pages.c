@@ -4,9 +4,10 @@
 
 #include <fcntl.h>
 
-#define QUIET  (2 * LOOP_SEC)  /* without a change, before the page cache is used */
-#define SETTLE (100 * LOOP_MS) /* for looks by path that are under way */
-#define AGAIN  LOOP_SEC        /* for who was refused to come again */
+#define QUIET    (2 * LOOP_SEC)  /* without a change, before the page cache is used */
+#define SETTLE   (100 * LOOP_MS) /* for looks by path that are under way */
+#define FILL_MAX 16384           /* bytes */
+#define AGAIN    LOOP_SEC        /* for who was refused to come again */
 
 /* How a handle was opened, in its number. Pointers, as directories have them, have no such bits. */
 #define HANDLE_PAGES  1u
@@ -112,6 +113,20 @@ bool pages_refuse_reader(struct inode *in, pid_t who)
 
 /* ---- handles ---- */
 
+/*
+ * The first handle on an inode need not ask for what is here already: its pages are filled at once.
+ * No page of it exists yet, so there is none whose lock would have to be waited for.
+ */
+static bool fill(struct inode *in)
+{
+    struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(in->shown.len);
+
+    if (in->opened || in->shown.len == 0 || in->shown.len > FILL_MAX)
+        return false;
+    bytes.buf[0].mem = in->shown.data;
+    return fuse_lowlevel_notify_store(in->fs->session, in->id, 0, &bytes, 0) == 0;
+}
+
 void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64_t until,
                 struct fuse_file_info *fi)
 {
@@ -126,9 +141,9 @@ void pages_open(struct fs *fs, struct inode *in, const struct node *node, uint64
     fi->fh = fs->next_handle | (writes ? HANDLE_WRITES : 0) | (cached ? HANDLE_PAGES : 0);
     fi->noflush = !writes;
     fi->direct_io = !cached;
-    fi->keep_cache = cached && same;
     if (cached)
         show(in, node);
+    fi->keep_cache = cached && (same || fill(in));
 }
 
 bool pages_leave(struct inode *in)
@@ -151,6 +166,7 @@ uint64_t pages_settled(const struct inode *in)
 
 void pages_count(struct inode *in, uint64_t handle, int n)
 {
+    in->opened |= n > 0;
     in->writers += handle & HANDLE_WRITES ? (unsigned)n : 0;
     in->cached += handle & HANDLE_PAGES ? (unsigned)n : 0;
     if (in->cached == 0)
