@@ -8,6 +8,7 @@
 
 #define VALUE_MAX_LEN  (4u << 20)   /* bytes of a value */
 #define BATCH_MAX_OPS  65535        /* updates in a batch */
+#define BATCH_MAX_INCR 60000        /* INCREMENTs among them: one answer has all their results */
 #define MOVE_MAX_NODES 262144       /* nodes one MOVE may carry; more is ECP_ETOOBIG */
 #define MOVE_MAX_BYTES (256u << 20) /* bytes of values one MOVE may carry */
 
@@ -72,8 +73,6 @@ bool touch_hits_page(const struct touch *touch, struct slice parent, struct slic
                      struct slice last, bool to_end);
 /* Whether the node's entry is hit. */
 bool touch_hits_node(const struct touch *touch, struct slice key);
-/* Whether some entry is hit by both. */
-bool touch_overlap(const struct touch *a, const struct touch *b);
 
 enum update_kind {
     UPDATE_SET = 1,       /* value */

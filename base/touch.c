@@ -31,18 +31,3 @@ bool touch_hits_page(const struct touch *touch, struct slice parent, struct slic
     sub = key_last(touch->key);
     return slice_compare(sub, first) >= 0 && (to_end || slice_compare(sub, last) <= 0);
 }
-
-bool touch_overlap(const struct touch *a, const struct touch *b)
-{
-    if (a->kind == TOUCH_PAGES && b->kind == TOUCH_PAGES)
-        return slice_equal(a->key, b->key);
-    if (a->kind == TOUCH_SUBTREE && slice_has_prefix(b->key, a->key))
-        return true;
-    if (b->kind == TOUCH_SUBTREE && slice_has_prefix(a->key, b->key))
-        return true;
-    if (a->kind == TOUCH_PAGES)
-        return touch_hits_node(a, b->key);
-    if (b->kind == TOUCH_PAGES)
-        return touch_hits_node(b, a->key);
-    return slice_equal(a->key, b->key);
-}

@@ -215,7 +215,7 @@ struct call *call_scan(struct client *client, const struct call_scan_args *args,
 static int update_answered(struct call *call, struct slice payload)
 {
     struct msg_applied m;
-    if (msg_get_applied(payload, &m) || m.sequence != call->sequence)
+    if (msg_get_applied(payload, &m) || m.sequence != call->sequence || m.count != call->increments)
         return ECP_EPROTO;
     struct slice *values = m.count ? xmalloc(m.count * sizeof *values) : NULL;
     struct touch *touches = NULL;
@@ -255,19 +255,22 @@ static void update_failed(struct call *call, int error, uint32_t index, const ch
 static const struct call_kind update_kind = {MSG_UPDATE, MSG_APPLIED, update_answered,
                                              update_failed};
 
-/* Encodes a batch; refuses what no frame or length field could carry. */
-static int put_batch(struct buf *out, const struct update *updates, size_t count)
+/* Encodes a batch; refuses what no frame or length field could carry, nor that of the answer. */
+static int put_batch(struct buf *out, const struct update *updates, size_t count,
+                     uint32_t *increments)
 {
     if (count == 0 || count > BATCH_MAX_OPS)
         return count ? ECP_ETOOBIG : ECP_EINVAL;
     size_t mark = msg_update_begin(out, 0, 0); /* put_call gives the numbers */
+    *increments = 0;
     for (size_t i = 0; i < count; i++) {
         if (updates[i].key.len > KEY_MAX_LEN)
             return ECP_EKEYLONG;
         if (updates[i].value.len > VALUE_MAX_LEN)
             return ECP_EVALUELONG;
+        *increments += updates[i].kind == UPDATE_INCREMENT;
         msg_put_update(out, &updates[i]);
-        if (out->len > FRAME_MAX_PAYLOAD - MSG_REPLAY_HEAD)
+        if (out->len > FRAME_MAX_PAYLOAD - MSG_REPLAY_HEAD || *increments > BATCH_MAX_INCR)
             return ECP_ETOOBIG;
     }
     msg_update_end(out, mark, (uint32_t)count);
@@ -277,10 +280,12 @@ static int put_batch(struct buf *out, const struct update *updates, size_t count
 struct call *call_update(struct client *client, const struct update *updates, size_t count,
                          call_update_fn *done, void *cookie)
 {
-    int error = put_batch(&client->scratch, updates, count);
+    uint32_t increments = 0;
+    int error = put_batch(&client->scratch, updates, count, &increments);
     struct call *call = error ? client_refuse(client, &update_kind, error, cookie)
                               : client_submit(client, &update_kind, cookie);
     call->done.update = done;
+    call->increments = increments;
     return call;
 }
 

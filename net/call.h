@@ -107,16 +107,13 @@ struct client_status {
     uint64_t tries;       /* to connect, since the connection was lost */
     uint64_t lease;       /* ns that it goes on without another answer */
     uint64_t recovery;    /* ns in which the session can be resumed, were there no connection now */
-    size_t updates, update_bytes; /* client_updates_pending, client_update_bytes_pending */
+    size_t updates, update_bytes; /* sent or waiting, whose done has not been called */
 };
 /* The strings are borrowed until the next turn of the loop. */
 void client_status(const struct client *client, struct client_status *status);
 
 /* Names the server for messages ("ecpd 0.1 at 127.0.0.1:5972"). */
 const char *client_server(const struct client *client);
-/* Updates sent or waiting whose done has not been called; and their bytes. */
-size_t client_updates_pending(const struct client *client);
-size_t client_update_bytes_pending(const struct client *client);
 /* Messages sent that were answered or will be (round trips), since the start. */
 uint64_t client_round_trips(const struct client *client);
 

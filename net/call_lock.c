@@ -75,6 +75,7 @@ void call_lock_cancel(struct call *call)
         size_t mark = frame_begin(&client->out, MSG_LOCK_CANCEL, 0);
         msg_put_lock_cancel(&client->out, call->id);
         client_send_kept(client, mark);
+        call->cancelled = true;
     } else if (call->list == &client->waiting) {
         client_end_call(client, call, ECP_ECANCELED);
     }

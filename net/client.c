@@ -387,16 +387,6 @@ const char *client_server(const struct client *c)
     return c->server;
 }
 
-size_t client_updates_pending(const struct client *c)
-{
-    return c->updates;
-}
-
-size_t client_update_bytes_pending(const struct client *c)
-{
-    return c->update_bytes;
-}
-
 uint64_t client_round_trips(const struct client *c)
 {
     return c->round_trips;

@@ -50,7 +50,9 @@ struct call {
         call_locks_fn *locks;
     } done;
     void *cookie;
-    bool reclaims; /* a LOCK that declares */
+    uint32_t increments; /* of an update: so many results are to come */
+    bool reclaims;       /* a LOCK that declares */
+    bool cancelled;      /* a LOCK: the server has been told, or will be */
     size_t len;    /* bytes of payload, which is kept until the answer */
     uint8_t payload[];
 };
@@ -86,6 +88,7 @@ struct client {
     uint64_t round_trips;
     bool local;               /* a unix socket: the system tells when the server is gone */
     TAILQ_HEAD(, call) flight; /* updates sent and not answered */
+    size_t flight_bytes;       /* of their payloads */
     uint64_t instance;        /* of the server that knows the session */
     uint64_t session, secret; /* of the last WELCOME; 0: none, or given up */
     uint64_t asked_session;   /* in the last HELLO */
@@ -204,7 +207,7 @@ void client_retain(struct client *client, const struct call *call, uint64_t stam
                    const struct slice *values);
 /* Updates before this sequence number are durable. */
 void client_retain_synced(struct client *client, uint64_t sequence);
-/* So many wait to become durable that no more should be sent. */
+/* So many wait for their answer, or to become durable, that no more should be sent. */
 bool client_retain_full(const struct client *client);
 /* The server was started anew, and has them up to this sequence number: the others are sent, in
  * their order, as the first of the session. */

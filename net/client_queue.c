@@ -85,9 +85,13 @@ static void unqueue(struct client *c, struct call *call)
 /* An update has its answer, or will have none. */
 static void land(struct client *c, struct call *call)
 {
-    if (call->flying)
-        TAILQ_REMOVE(&c->flight, call, flight);
+    if (!call->flying)
+        return;
+    TAILQ_REMOVE(&c->flight, call, flight);
+    c->flight_bytes -= call->len;
     call->flying = false;
+    if (c->retained.wanted)
+        client_pump(c); /* others may have waited for it */
 }
 
 void client_forget(struct client *c, struct call *call)
@@ -215,14 +219,15 @@ static bool is_of_locks(const struct call *call)
     return type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE;
 }
 
-/* From a list to another; but what was declared is declared anew, and when no locks will be
- * declared, nothing that was sent about them is sent again. */
+/* From a list to another; but what was declared is declared anew, what was cancelled has been
+ * forgotten by the server, and when no locks will be declared, nothing that was sent about them is
+ * sent again. */
 static void take_calls(struct client *c, struct call_list *from, struct call_list *to)
 {
     while (from->first) {
         struct call *call = from->first;
         unqueue(c, call);
-        if (call->reclaims)
+        if (call->reclaims || call->cancelled)
             end_later(c, call, ECP_ECANCELED);
         else if (call->sent && is_of_locks(call) && !c->config.reclaim)
             end_later(c, call, ECP_EDISCONNECTED);
@@ -295,6 +300,7 @@ static void number(struct client *c, struct call *call, size_t at)
         call->sequence = ++c->last_sequence;
         call->flying = true;
         TAILQ_INSERT_TAIL(&c->flight, call, flight);
+        c->flight_bytes += call->len;
     }
     patch_u64(&c->out, at, call->sequence);
     patch_u64(&c->out, at + 8, TAILQ_FIRST(&c->flight)->sequence - 1);
@@ -358,7 +364,7 @@ static void pump_now(struct client *c)
     /* Above the mark, conn tells when all is sent, and client_pump goes on. */
     while (c->waiting.first && conn_pending(c->conn) <= CONN_OUTPUT_HIGH) {
         struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
-        if (call_is_update(call) && client_retain_full(c))
+        if (call_is_update(call) && !call->flying && client_retain_full(c))
             break;
         unqueue(c, call);
         send_call(c, call);
@@ -447,11 +453,11 @@ void client_queue_init(struct client *c)
 
 void client_queue_free(struct client *c)
 {
-    loop_cancel(c->loop, c->pump_event);
-    loop_cancel(c->loop, c->ending_event);
     free_list(c, &c->waiting);
     free_list(c, &c->sent);
     free_list(c, &c->ending);
+    loop_cancel(c->loop, c->pump_event);
+    loop_cancel(c->loop, c->ending_event);
     free(c->table);
     buf_free(&c->scratch);
 }

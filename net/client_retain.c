@@ -4,7 +4,7 @@
 #include "net/client.h"
 
 #define RETAIN_SYNC (4u << 20)  /* bytes after which the disk is asked for, at once */
-#define RETAIN_MAX  (16u << 20) /* bytes after which no update is sent until it has answered */
+#define RETAIN_MAX  (16u << 20) /* bytes, with those on their way, after which no update is sent */
 #define RETAIN_TIME LOOP_SEC    /* until it is asked for otherwise */
 #define HEAD        12          /* bytes before each batch */
 
@@ -104,9 +104,10 @@ void client_retain(struct client *c, const struct call *call, uint64_t stamp,
     }
 }
 
+/* What is on its way will be kept, too; and more than the server takes again must never be. */
 bool client_retain_full(const struct client *c)
 {
-    return bytes(c) >= RETAIN_MAX;
+    return bytes(c) + (c->retained.wanted ? c->flight_bytes : 0) >= RETAIN_MAX;
 }
 
 /* The first batch; false: there is none. */

@@ -243,7 +243,8 @@ void msg_update_end(struct buf *out, size_t mark, uint32_t count);
 struct msg_update {
     uint64_t sequence, answered; /* all up to this one have been answered */
     uint32_t count;
-    struct reader r; /* at the next update */
+    uint32_t increments; /* among those that were read */
+    struct reader r;     /* at the next update */
 };
 int msg_get_update(struct slice payload, struct msg_update *m);
 int msg_get_update_next(

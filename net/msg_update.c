@@ -55,6 +55,7 @@ int msg_get_update(struct slice payload, struct msg_update *m)
     m->sequence = get_u64(&m->r);
     m->answered = get_u64(&m->r);
     m->count = get_u32(&m->r);
+    m->increments = 0;
     if (m->r.bad || m->sequence == 0 || m->answered >= m->sequence || m->count == 0 || m->count > BATCH_MAX_OPS ||
         m->count > (size_t)(m->r.end - m->r.at) / UPDATE_MIN_SIZE)
         return ECP_EPROTO;
@@ -103,6 +104,8 @@ int msg_get_update_next(struct msg_update *m, struct update *u)
         return ECP_EKEYLONG;
     if ((u->key.len == 0 && u->kind != UPDATE_KILL) || !key_valid(u->key))
         return ECP_EINVAL;
+    if (u->kind == UPDATE_INCREMENT && ++m->increments > BATCH_MAX_INCR)
+        return ECP_ETOOBIG;
     return check_value(u);
 }
 

@@ -22,6 +22,11 @@ static bool mute, silent, drop_update, answer_nodes = true; /* mute: no WELCOME 
 static bool forget;                                         /* sessions, with the connection */
 static int refuse;                                          /* error that answers HELLO */
 static uint64_t sequence;
+static bool retain; /* as the WELCOME says; then answers to updates are held back */
+static struct {
+    uint64_t id, sequence;
+} held[16];
+static unsigned held_count;
 static int done_count, last_error, wanted, lost_error, trouble, connections;
 static char trouble_why[200];
 
@@ -29,9 +34,12 @@ static void reply(const struct frame *f, uint16_t type)
 {
     struct buf b = {0};
     size_t mark = frame_begin(&b, type, f->id);
-    struct msg_welcome w = {
-        .version = 1, .session = forget ? (uint64_t)connections : 1, .lease_ms = 600, .recovery_ms = 60000,
-        .server = slice_str("fake")};
+    struct msg_welcome w = {.version = 1,
+                            .session = forget ? (uint64_t)connections : 1,
+                            .lease_ms = 600,
+                            .recovery_ms = 60000,
+                            .server = slice_str("fake"),
+                            .retain = retain};
     struct msg_error e = {.code = (uint16_t)refuse, .text = slice_str("1 to 1 here")};
     struct msg_nodes_writer nodes;
     if (type == MSG_WELCOME)
@@ -71,7 +79,10 @@ static void server_frame(void *cookie, const struct frame *f)
     } else if (f->type == MSG_UPDATE) {
         cr_assert_eq(msg_get_update(f->payload, &m), 0);
         cr_assert_eq(m.sequence, ++sequence);
-        if (drop_update) {
+        if (retain) {
+            held[held_count].id = f->id;
+            held[held_count++].sequence = sequence;
+        } else if (drop_update) {
             drop_update = false;
             answer_nodes = true;
             drop_peer();
@@ -182,6 +193,14 @@ static struct update set_update(const struct key *k)
     return (struct update){.kind = UPDATE_SET, .key = key_slice(k), .value = slice_str("v")};
 }
 
+static void expect_pending(size_t updates)
+{
+    struct client_status status;
+    client_status(client, &status);
+    cr_assert_eq(status.updates, updates);
+    cr_assert_eq(status.update_bytes == 0, updates == 0);
+}
+
 Test(net_call, thousands_outstanding)
 {
     struct key k;
@@ -193,13 +212,12 @@ Test(net_call, thousands_outstanding)
         call_update(client, &u, 1, on_update, NULL);
         dead = i == 7 ? call_ping(client, on_ping, NULL) : dead;
     }
-    cr_assert_eq(client_updates_pending(client), 5000);
+    expect_pending(5000);
     cr_assert_eq(done_count, 0);
     call_cancel(dead);
     run(10000);
     cr_assert_eq(last_error, 0);
-    cr_assert_eq(client_updates_pending(client), 0);
-    cr_assert_eq(client_update_bytes_pending(client), 0);
+    expect_pending(0);
     cr_assert_eq(sequence, 5000);
     cr_assert_eq(client_round_trips(client), 10000);
 }
@@ -247,6 +265,67 @@ Test(net_call, lost_connection)
     cr_assert_eq(outcome, ECP_EDISCONNECTED);
     cr_assert_eq(last_error, 0, "the read was sent again");
     cr_assert_eq(connections, 2);
+}
+
+/* A server that tells fewer results than there are to be. */
+Test(net_call, results_are_missing)
+{
+    struct key k;
+    int outcome = 0;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct update u = {.kind = UPDATE_INCREMENT, .key = key_slice(&k), .value = slice_str("1")};
+    connect_to(address, false);
+    call_update(client, &u, 1, on_update, &outcome);
+    run(1);
+    cr_assert_eq(outcome, ECP_EDISCONNECTED, "%s", error_text(outcome));
+    cr_assert_eq(trouble, ECP_EPROTO);
+}
+
+static void answer_held(void)
+{
+    struct buf b = {0};
+    for (unsigned i = 0; i < held_count; i++) {
+        size_t mark = frame_begin(&b, MSG_APPLIED, held[i].id);
+        msg_put_applied(&b, held[i].sequence, 1, NULL, 0, NULL, 0);
+        frame_end(&b, mark);
+    }
+    held_count = 0;
+    conn_send(peer, &b);
+    buf_free(&b);
+}
+
+/* Until the server has seen no other update for a while. */
+static void until_still(void)
+{
+    uint64_t seen = 0;
+    for (int still = 0; still < 30; still++) {
+        loop_timer(loop, 10 * LOOP_MS, stop, NULL);
+        event_loop_run(loop);
+        if (sequence != seen)
+            still = 0;
+        seen = sequence;
+    }
+}
+
+/* It keeps at most half of what a server takes again, and also knows what is on its way. */
+Test(net_call, updates_without_answers_count_as_kept, .timeout = 30)
+{
+    static uint8_t value[4 << 20];
+    struct key k;
+    cr_assert_eq(key_global(&k, slice_str("A")), 0);
+    struct update u = {
+        .kind = UPDATE_SET, .key = key_slice(&k), .value = slice_of(value, sizeof value)};
+    retain = true;
+    wanted = 10;
+    for (int i = 0; i < 10; i++)
+        call_update(client, &u, 1, on_update, NULL);
+    until_still();
+    cr_assert_geq(sequence, 1);
+    cr_assert_leq(sequence, 4);
+    answer_held();
+    until_still();
+    cr_assert_leq(sequence, 4, "all of these are kept");
+    cr_assert_eq(last_error, 0);
 }
 
 /* The server has received nothing, so what was sent is sent again; sequence begins anew there. */

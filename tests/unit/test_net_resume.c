@@ -359,6 +359,30 @@ Test(net_resume, locks_survive_a_restart)
     end(third);
 }
 
+/* The LOCK is not asked for again: nobody would end it. */
+Test(net_resume, a_cancellation_that_did_not_come_before_a_restart)
+{
+    struct waiter held = {.owner = 1}, other = {.owner = 1};
+
+    begin(WINDOW);
+    held.client = declarer = far_client();
+    other.client = far_client();
+    ask(&held, true);
+    until(&held.done);
+    ask(&other, true);
+    until_waiting(1);
+    relay.deaf = true;
+    call_lock_cancel(other.call);
+    restart();
+    relay.deaf = false;
+    until(&other.done);
+    cr_assert_eq(other.error, ECP_ECANCELED, "%s", error_text(other.error));
+    cr_assert_eq(lost_sessions, 0);
+    declarer = NULL;
+    client_free(other.client);
+    end(held.client);
+}
+
 /* Who does not come back keeps others waiting for as long as the window, and no longer. */
 Test(net_resume, a_holder_that_is_gone_after_a_restart)
 {

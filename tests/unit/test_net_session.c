@@ -133,20 +133,24 @@ static void peer_greet(struct peer *p)
     until_count(&p->welcomes, 1);
 }
 
-/* A batch of count INCREMENTs: its answer is nearly as long as itself. */
-static void peer_update(struct peer *p, uint64_t sequence, uint32_t count)
+static void peer_increment(struct peer *p, uint64_t sequence, uint32_t count, const char *by)
 {
     struct buf payload = {0};
     struct key key;
     cr_assert_eq(key_global(&key, slice_str("A")), 0);
-    struct update u = {
-        .kind = UPDATE_INCREMENT, .key = key_slice(&key), .value = slice_str("100000000000001")};
+    struct update u = {.kind = UPDATE_INCREMENT, .key = key_slice(&key), .value = slice_str(by)};
     size_t mark = msg_update_begin(&payload, sequence, 0);
     for (uint32_t i = 0; i < count; i++)
         msg_put_update(&payload, &u);
     msg_update_end(&payload, mark, count);
     peer_send(p, MSG_UPDATE, sequence + 1, &payload);
     buf_free(&payload);
+}
+
+/* A batch of count INCREMENTs: its answer is nearly as long as itself. */
+static void peer_update(struct peer *p, uint64_t sequence, uint32_t count)
+{
+    peer_increment(p, sequence, count, "100000000000001");
 }
 
 static void set_limits(struct server_limits limits)
@@ -283,6 +287,24 @@ Test(net_session, out_of_order)
     cr_assert_eq(p.code, ECP_EORDER);
     cr_assert_eq(p.error_id, 0);
     cr_assert_eq(p.applied, 1);
+}
+
+/* The longest number there is, in an answer to as many INCREMENTs of nothing as may be. */
+Test(net_session, results_fit_into_the_answer)
+{
+    struct peer p = {0};
+    peer_greet(&p);
+    peer_increment(&p, 1, 1, "-.000000000000000000000000000000000000000000123456789012345678");
+    until_count(&p.applied, 1);
+    peer_increment(&p, 2, BATCH_MAX_INCR, "0");
+    until_count(&p.applied, 2);
+    peer_increment(&p, 3, BATCH_MAX_OPS, "0");
+    while (!p.code && !p.ended)
+        poll_once();
+    cr_assert_eq(p.code, ECP_ETOOBIG);
+    cr_assert_eq(p.error_id, 4);
+    cr_assert_not(p.ended);
+    conn_close(p.conn);
 }
 
 /* One that sends and does not read is read from no more; when it reads again it misses nothing. */
