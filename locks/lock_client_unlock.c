@@ -11,7 +11,6 @@ static struct call_lock_who who_of(const struct lock_call *call)
 }
 
 struct unlocked {
-    struct lock_client *client;
     call_done_fn *done;
     void *cookie;
 };
@@ -32,7 +31,7 @@ static void done_soon(struct lock_client *c, call_done_fn *done, void *cookie)
     if (!done)
         return;
     u = xmalloc(sizeof(*u));
-    *u = (struct unlocked){c, done, cookie};
+    *u = (struct unlocked){done, cookie};
     loop_soon(c->loop, unlocked, u);
 }
 

@@ -93,6 +93,15 @@ static struct lock_request *request_for(struct lock_owner *to, struct slice name
     return NULL;
 }
 
+/* What is passed is of the whole name, and kept from all others: nobody gets more than that. */
+static bool may_pass(const struct lock_entry *e)
+{
+    const struct lock_range *r = RB_ROOT(&e->ranges);
+
+    return !e->owner->group->shared && !e->count[0] && !e->count[1] &&
+           e->range_count[0] + e->range_count[1] == 1 && r->start == 0 && r->end == LOCK_RANGE_END;
+}
+
 static enum lock_pass_end pass_in_vain(struct lock_session *session, uint64_t to_id,
                                        struct slice name, void **ended)
 {
@@ -120,7 +129,7 @@ enum lock_pass_end lock_pass(struct lock_session *session, uint64_t from_id,
     uint64_t now;
 
     *ended = NULL;
-    if (from_id == who->owner || (e && (e->count[0] || e->count[1])))
+    if (from_id == who->owner || (e && e->at_mode != LOCK_NONE && !may_pass(e)))
         return LOCK_PASS_IGNORED;
     if (!e || e->at_mode == LOCK_NONE)
         return pass_in_vain(session, who->owner, name, ended);

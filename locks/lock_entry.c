@@ -67,6 +67,7 @@ static struct lock_entry *entry_get(struct lock_owner *owner, struct lock_name *
     e->parent = parent;
     e->at_mode = e->sub_mode = LOCK_NONE;
     name->refs++;
+    owner->session->levels++;
     LIST_INSERT_HEAD(&owner->entries, e, of_owner);
     slot = slot_of(t, owner, name);
     e->chain = t->entries[slot];
@@ -83,6 +84,7 @@ static void entry_free(struct lock_entry *e)
         at = &(*at)->chain;
     *at = e->chain;
     t->entry_count--;
+    e->owner->session->levels--;
     lock_entry_not_delegable(e);
     LIST_REMOVE(e, of_owner);
     lock_wake(t, &e->watchers);

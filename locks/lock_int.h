@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the lock table: lock_name.c has names, lock_owner.c sessions and owners, lock_entry.c what
- * they hold, lock_queue.c requests that wait, lock_deadlock.c circles of them, lock_table.c the
- * operations. */
+ * they hold, lock_ask.c requests, lock_queue.c those that wait, lock_deadlock.c circles of them,
+ * lock_delegation.c what sessions keep and pass on, lock_list.c listings, lock_table.c the rest. */
 #ifndef LOCKS_LOCK_INT_H
 #define LOCKS_LOCK_INT_H
 
@@ -9,7 +9,8 @@
 #include <bsd/sys/tree.h>
 #include "locks/lock_table.h"
 
-#define LOCK_NONE (-1) /* no mode */
+#define LOCK_NONE   (-1) /* no mode */
+#define LOCK_LEVELS 16   /* of names, on the average, when a session has its share of locks */
 
 LIST_HEAD(lock_entry_list, lock_entry);
 LIST_HEAD(lock_request_list, lock_request);
@@ -17,6 +18,8 @@ TAILQ_HEAD(lock_request_queue, lock_request);
 TAILQ_HEAD(lock_link_queue, lock_link);
 RB_HEAD(lock_range_tree, lock_range);
 RB_HEAD(lock_processes, lock_process);
+RB_HEAD(lock_groups, lock_group);
+RB_HEAD(lock_again, lock_request);
 
 /* Links of items that wait, in the order of arrival, by mode: of the name itself, and of it and all
  * below. */
@@ -62,7 +65,7 @@ struct lock_range {
 /* Owners that do not conflict with each other. */
 struct lock_group {
     LIST_HEAD(, lock_owner) owners;
-    LIST_ENTRY(lock_group) named; /* in the table, when id is not that of a single owner */
+    RB_ENTRY(lock_group) named; /* in the table, when shared: it has an id */
     bool shared;
     uint8_t id[LOCK_GROUP_LEN];
     size_t waiting; /* requests */
@@ -96,6 +99,7 @@ struct lock_session {
     LIST_HEAD(, lock_owner) owners;
     struct lock_processes processes;
     size_t count;
+    size_t levels; /* its entries, and those of names that its items wait for */
     void *cookie;
 };
 
@@ -121,7 +125,8 @@ struct lock_wait {
 struct lock_request {
     struct lock_owner *owner;
     uint64_t serial;                        /* order of arrival */
-    TAILQ_ENTRY(lock_request) queue, again; /* queue: of the table; then its events */
+    TAILQ_ENTRY(lock_request) queue;        /* of the table */
+    RB_ENTRY(lock_request) again;
     LIST_ENTRY(lock_request) of_owner, watching;
     struct lock_request_list watchers;
     bool watches, is_again, queued, delegable, patient, deadlocked;
@@ -150,9 +155,9 @@ struct lock_table {
     size_t name_slots, entry_slots, owner_slots; /* powers of two */
     size_t entry_count;
     LIST_HEAD(, lock_session) sessions;
-    LIST_HEAD(, lock_group) groups; /* shared ones */
+    struct lock_groups groups; /* shared ones */
     struct lock_request_queue waiting;
-    struct lock_request_queue again;
+    struct lock_again again; /* by order of arrival: that in which they are let pass */
     TAILQ_HEAD(, lock_event_node) events;
     uint64_t serial, visit;
 };
@@ -199,12 +204,18 @@ bool lock_group_covers(struct lock_table *table, const struct lock_group *group,
                        const struct lock_name *name);
 
 RB_PROTOTYPE(lock_range_tree, lock_range, tree, )
+RB_PROTOTYPE(lock_again, lock_request, again, )
 
 /* ---- lock_table.c ---- */
 
 /* An event for the owner's session, to be filled in. */
 struct lock_event *lock_event_add(struct lock_table *table, enum lock_event_kind kind,
                                   struct lock_owner *owner);
+/* What the owner holds at the name, or NULL. */
+struct lock_entry *lock_held(struct lock_owner *owner, struct slice name);
+
+/* ---- lock_ask.c ---- */
+
 /* All that wait in the group are to be looked at again. */
 void lock_group_wake(struct lock_table *table, struct lock_group *group);
 /* Tells how a request that is in no queue any more has ended, and frees it. */
@@ -212,8 +223,6 @@ void lock_request_end(struct lock_table *table, struct lock_request *request,
                       enum lock_event_kind kind);
 /* Ends a request without an event; its cookie. */
 void *lock_request_drop(struct lock_request *request);
-/* What the owner holds at the name, or NULL. */
-struct lock_entry *lock_held(struct lock_owner *owner, struct slice name);
 /* Looks again at those that are to be, until nothing follows any more. */
 void lock_settle(struct lock_table *table);
 

@@ -56,12 +56,15 @@ static bool list_request(const struct listing *l, struct lock_request *r)
 {
     struct key name;
     struct lock_row row;
-    bool deadlocked = lock_deadlock_of_process(r->owner->session->table, r);
+    bool looked = false, deadlocked = false;
 
     for (size_t i = 0; i < r->count; i++) {
         lock_name_key(r->items[i].name, &name);
         if (!slice_has_prefix(key_slice(&name), l->under))
             continue;
+        if (!looked)
+            deadlocked = lock_deadlock_of_process(r->owner->session->table, r);
+        looked = true;
         row = row_of(r->owner, &name, r->now);
         row.waiting = true;
         row.deadlocked = deadlocked;

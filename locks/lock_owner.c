@@ -36,21 +36,28 @@ static void grow(struct lock_table *t)
     free(old);
 }
 
+#define OWNER_TREE __attribute__((unused)) static
+
+static int compare_groups(const struct lock_group *a, const struct lock_group *b)
+{
+    return memcmp(a->id, b->id, LOCK_GROUP_LEN);
+}
+
+RB_GENERATE_INTERNAL(lock_groups, lock_group, named, compare_groups, OWNER_TREE)
+
 static struct lock_group *group_get(struct lock_table *t, const uint8_t *id)
 {
-    struct lock_group *g;
+    struct lock_group *fresh = xcalloc(1, sizeof(*fresh)), *known;
 
-    if (id)
-        LIST_FOREACH (g, &t->groups, named)
-            if (memcmp(g->id, id, LOCK_GROUP_LEN) == 0)
-                return g;
-    g = xcalloc(1, sizeof(*g));
-    if (id) {
-        g->shared = true;
-        memcpy(g->id, id, LOCK_GROUP_LEN);
-        LIST_INSERT_HEAD(&t->groups, g, named);
-    }
-    return g;
+    if (!id)
+        return fresh;
+    fresh->shared = true;
+    memcpy(fresh->id, id, LOCK_GROUP_LEN);
+    known = RB_INSERT(lock_groups, &t->groups, fresh);
+    if (!known)
+        return fresh;
+    free(fresh);
+    return known;
 }
 
 static int compare_processes(const struct lock_process *a, const struct lock_process *b)
@@ -58,7 +65,6 @@ static int compare_processes(const struct lock_process *a, const struct lock_pro
     return (a->id > b->id) - (a->id < b->id);
 }
 
-#define OWNER_TREE __attribute__((unused)) static
 RB_GENERATE_INTERNAL(lock_processes, lock_process, tree, compare_processes, OWNER_TREE)
 
 static void process_join(struct lock_owner *o, uint64_t id)
@@ -128,7 +134,7 @@ void lock_owner_check(struct lock_owner *o)
         process_leave(o);
     if (LIST_EMPTY(&o->group->owners)) {
         if (o->group->shared)
-            LIST_REMOVE(o->group, named);
+            RB_REMOVE(lock_groups, &t->groups, o->group);
         free(o->group);
     }
     free(o);

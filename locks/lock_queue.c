@@ -35,6 +35,7 @@ void lock_enqueue(struct lock_table *t, struct lock_request *r)
 
         for (struct lock_name *n = w->name; n; n = n->parent)
             depth++;
+        r->owner->session->levels += depth;
         link = w->links = xcalloc(depth, sizeof(*link));
         for (size_t j = 0; j < depth; j++)
             link[j].wait = w;
@@ -57,8 +58,10 @@ static void wait_dequeue(struct lock_table *t, struct lock_wait *w)
     struct lock_name *n = w->name, *up;
 
     TAILQ_REMOVE(&n->queue->at[w->mode], link, entry);
+    w->request->owner->session->levels--;
     for (link++; n; n = up, link++) {
         up = n->parent;
+        w->request->owner->session->levels--;
         TAILQ_REMOVE(&n->queue->sub[w->mode], link, entry);
         if (--n->queue->count == 0) {
             free(n->queue);
@@ -84,12 +87,19 @@ void lock_dequeue(struct lock_table *t, struct lock_request *r)
     if (r->watches)
         LIST_REMOVE(r, watching);
     if (r->is_again)
-        TAILQ_REMOVE(&t->again, r, again);
+        RB_REMOVE(lock_again, &t->again, r);
     r->watches = r->is_again = false;
     lock_wake(t, &r->watchers);
 }
 
 /* ---- Watching ---- */
+
+static int compare_arrival(const struct lock_request *a, const struct lock_request *b)
+{
+    return (a->serial > b->serial) - (a->serial < b->serial);
+}
+
+RB_GENERATE(lock_again, lock_request, again, compare_arrival)
 
 void lock_watch(struct lock_request *r, const struct lock_blocker *b)
 {
@@ -97,24 +107,14 @@ void lock_watch(struct lock_request *r, const struct lock_blocker *b)
     r->watches = true;
 }
 
-/* In the order of arrival: that is the order in which they are let pass. */
 void lock_wake_one(struct lock_table *t, struct lock_request *r)
 {
-    struct lock_request *at;
-
     if (r->watches)
         LIST_REMOVE(r, watching);
     r->watches = false;
-    if (r->is_again)
-        return;
+    if (!r->is_again)
+        RB_INSERT(lock_again, &t->again, r);
     r->is_again = true;
-    TAILQ_FOREACH_REVERSE(at, &t->again, lock_request_queue, again)
-    if (at->serial < r->serial)
-        break;
-    if (at)
-        TAILQ_INSERT_AFTER(&t->again, at, r, again);
-    else
-        TAILQ_INSERT_HEAD(&t->again, r, again);
 }
 
 void lock_wake(struct lock_table *t, struct lock_request_list *watchers)

@@ -48,7 +48,7 @@ struct lock_item {
 /* A field that is 0 takes its default. */
 struct lock_config {
     size_t max_locks;   /* held and waited for, by all: LOCK_MAX */
-    size_t max_session; /* by one session: a quarter of that */
+    size_t max_session; /* by one session: a quarter of that; fewer of names of many levels */
     uint64_t seed;      /* of the hash tables */
 };
 
@@ -70,6 +70,8 @@ const struct lock_stats *lock_table_stats(const struct lock_table *table);
 struct lock_session *lock_session_new(struct lock_table *table, void *cookie);
 /* Its requests are gone and its locks are free. */
 void lock_session_free(struct lock_session *session);
+/* Ends all its requests without events. */
+void lock_session_cancel(struct lock_session *session);
 void *lock_session_cookie(const struct lock_session *session);
 /* Locks and waiting items. */
 size_t lock_session_count(const struct lock_session *session);

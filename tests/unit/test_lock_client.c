@@ -7,11 +7,11 @@
 #include "locks/lock_client.h"
 #include "locks/lock_table.h"
 #include "tests/unit/base_random.h"
+#include "tests/unit/lock_names.h"
 #include "tests/unit/test_loop.h"
 
 #define SEATS    2
 #define OWNERS   5
-#define NAMES    4
 #define MESSAGES 4096
 
 enum what { LOCK, CANCEL, UNLOCK, UNLOCK_ALL, KEPT, PASS, LOCKED, FAILED, UNLOCKED, RECALL, LOST };
@@ -337,15 +337,9 @@ static void force(struct seat *s, uint64_t owner, int name)
 
 static void setup(void)
 {
-    static const char *const subscripts[] = {NULL, "1", "2"};
     loop = test_loop_new();
     table = lock_table_new(NULL);
-    for (int i = 0; i < NAMES; i++) {
-        key_root(&names[i]);
-        key_append(&names[i], slice_str(i < 3 ? "A" : "B"));
-        if (i && i < 3)
-            key_append(&names[i], slice_str(subscripts[i]));
-    }
+    lock_names(names);
     for (int i = 0; i < SEATS; i++) {
         struct seat *s = &seats[i];
         struct lock_upstream up = {up_lock, up_cancel, up_unlock, up_kept, up_pass, up_lost, s};

@@ -332,15 +332,8 @@ void session_new(struct seat *s)
 
 void setup(void)
 {
-    static const char *const subscripts[] = {NULL, "1", "2"};
-
     table = lock_table_new(NULL);
-    for (int i = 0; i < NAMES; i++) {
-        key_root(&names[i]);
-        key_append(&names[i], slice_str(i < 3 ? "A" : "B"));
-        if (i && i < 3)
-            key_append(&names[i], slice_str(subscripts[i]));
-    }
+    lock_names(names);
     for (int i = 0; i < SEATS; i++) {
         struct seat *s = &seats[i];
         struct lock_held_config config = {.below = {.lock = up_lock,

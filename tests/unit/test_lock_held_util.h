@@ -7,11 +7,11 @@
 
 #include "locks/lock_held.h"
 #include "locks/lock_table.h"
+#include "tests/unit/lock_names.h"
 
 #define SEATS   2
 #define OWNERS  5
 #define GROUPED 2 /* the first of each seat are of one group */
-#define NAMES   4
 #define UNITS   4 /* of range; the last has no end */
 #define ITEMS   3
 #define CALLS   (1 << 20)

@@ -207,6 +207,27 @@ Test(lock_table, pass_of_a_lost_lock_is_in_vain)
     cr_assert_eq(lock_table_stats(table)->owners, 0u);
 }
 
+/* What others have of the name, or may have, is not the session's to pass on. */
+Test(lock_table, only_a_whole_lock_of_a_lone_owner_is_passed)
+{
+    static const uint8_t group[LOCK_GROUP_LEN] = {1};
+    struct key x = key_of("X", 1), y = key_of("Y", 1);
+    struct lock_who one = {.owner = 1}, two = {.owner = 2}, in_group = {.owner = 3, .group = group},
+                    other = {.owner = 4, .group = group};
+    struct lock_item low = {key_slice(&x), LOCK_EXCLUSIVE, false, 0, 10},
+                     high = {key_slice(&x), LOCK_EXCLUSIVE, false, 20, 30},
+                     whole = {key_slice(&y), LOCK_EXCLUSIVE, false, 0, LOCK_RANGE_END};
+    struct lock_request *r;
+    void *ended;
+    cr_assert_eq(lock_ask(a, &one, &low, 1, 0, 1, NULL, &r), 0);
+    cr_assert_eq(lock_ask(b, &two, &high, 1, 0, 1, NULL, &r), 0);
+    cr_assert_eq(lock_pass(a, 1, &two, key_slice(&x), false, &ended), LOCK_PASS_IGNORED);
+    cr_assert_eq(lock_ask(a, &in_group, &whole, 1, 0, 1, NULL, &r), 0);
+    cr_assert_eq(lock_ask(b, &other, &whole, 1, 0, 1, NULL, &r), 0);
+    cr_assert_eq(lock_pass(a, 3, &two, key_slice(&y), false, &ended), LOCK_PASS_IGNORED);
+    cr_assert(lock_is_exclusive(a, 1, key_slice(&x)) && lock_is_exclusive(a, 3, key_slice(&y)));
+}
+
 /* What keeps it back is below the name; a range that the same owner has at the name is not. */
 Test(lock_table, range_waits_for_what_is_below_only)
 {
@@ -320,5 +341,32 @@ Test(lock_table, full_session_leaves_room_for_others)
     drop(c, 1, "X", 3);
     cr_assert_eq(ask(c, 1, "X", 10, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
     cr_assert_eq(lock_table_stats(small)->full, 1u);
+    lock_table_free(small);
+}
+
+/* Locks that are few, but of names of very many levels. */
+Test(lock_table, deep_names_take_more_room)
+{
+    struct lock_config config = {.max_locks = 4000};
+    struct lock_table *small = lock_table_new(&config);
+    struct lock_session *c = lock_session_new(small, NULL);
+    struct lock_request *r;
+    size_t count = 0;
+    int error = 0;
+    for (; !error && count < 1000; count++) {
+        struct key k = key_of("X", (int)count + 1);
+        struct lock_who who = {.owner = 1};
+        for (int i = 0; i < 400; i++)
+            key_append(&k, slice_str("0"));
+        struct lock_item item = {
+            .name = key_slice(&k), .mode = LOCK_EXCLUSIVE, .end = LOCK_RANGE_END};
+        error = lock_ask(c, &who, &item, 1, 0, 1, NULL, &r);
+    }
+    cr_assert_eq(error, ECP_ELOCKFULL);
+    cr_assert_lt(lock_table_stats(small)->names, 20000u);
+    lock_release_owner(c, 1);
+    cr_assert_eq(lock_table_stats(small)->names, 0u);
+    for (int i = 0; i < 1000; i++)
+        cr_assert_eq(ask(c, 1, "X", i, LOCK_EXCLUSIVE, 0, NULL, NULL), 0);
     lock_table_free(small);
 }
