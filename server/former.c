@@ -17,7 +17,10 @@ struct formers {
     struct backend *backend;
     struct loop *loop;
     LIST_HEAD(, former) away;
-    size_t awaited; /* of them, and of those that are back, which may have locks to declare */
+    LIST_HEAD(, session) back; /* and not done with what they have to say */
+    size_t awaited;            /* of both, those which may have locks to declare */
+    uint64_t time;             /* of the window */
+    bool over;                 /* it was, once */
     struct loop_event *window;
 };
 
@@ -37,6 +40,33 @@ static void look(struct formers *f)
         locks_serve_all(f->backend->locks);
 }
 
+/* One that has come back, and has not said all for which others wait. It is not to blame while it
+ * is we who do not read. */
+static struct session *owing(const struct formers *f, bool to_blame)
+{
+    struct session *s;
+
+    LIST_FOREACH (s, &f->back, returned)
+        if ((!s->declared || s->replaying) && s->state != SESSION_LEAVING &&
+            !(to_blame && s->paused))
+            return s;
+    return NULL;
+}
+
+static void window_over(void *cookie);
+
+/* Who is back has such a time once more. */
+static void end_owing(struct formers *f)
+{
+    struct session *s;
+
+    while (f->over && (s = owing(f, true)))
+        session_cut(s, ECP_ETIMEOUT, "what it had before the restart was not declared in time");
+    f->over = true;
+    if (owing(f, false))
+        f->window = loop_timer(f->loop, f->time, window_over, f);
+}
+
 static void window_over(void *cookie)
 {
     struct formers *f = cookie;
@@ -50,6 +80,7 @@ static void window_over(void *cookie)
     }
     if (count)
         log_notice("%zu sessions did not come back after the restart and have ended", count);
+    end_owing(f);
     look(f);
 }
 
@@ -71,6 +102,7 @@ struct formers *formers_new(struct backend *backend, uint64_t window)
 
     f->backend = backend;
     f->loop = backend->loop;
+    f->time = window;
     store_sessions(backend->store, remember, f);
     if (!LIST_EMPTY(&f->away))
         f->window = loop_timer(f->loop, window, window_over, f);
@@ -102,6 +134,7 @@ bool former_resume(struct formers *f, struct session *session, uint64_t id, uint
     session->known = session->recovered = session->skips = true;
     session->certain = former->known.retains || !session->retains;
     session->reclaiming = true;
+    LIST_INSERT_HEAD(&f->back, session, returned);
     session->replaying = former->known.retains;
     f->awaited += !former->known.locks; /* it is waited for now, whatever it held */
     former->known.locks = false;
@@ -115,6 +148,9 @@ void former_reclaimed(struct formers *f, struct session *session)
     if (!session->reclaiming)
         return;
     session->reclaiming = session->recovered = false;
+    LIST_REMOVE(session, returned);
+    if (server_stopping(session->server))
+        return;
     f->awaited--;
     look(f);
 }

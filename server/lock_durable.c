@@ -38,6 +38,8 @@ bool lock_seat_durable(struct lock_seat *seat)
     seat->unsynced = false;
     seat->sync = xcalloc(1, sizeof(*seat->sync));
     seat->sync->seat = seat;
+    if (!TAILQ_EMPTY(&seat->ops))
+        TAILQ_FIRST(&seat->ops)->syncing = true;
     store_sync(seat->locks->store, synced, seat->sync);
     return false;
 }

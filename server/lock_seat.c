@@ -67,12 +67,9 @@ static void seat_empty(struct lock_seat *seat)
 
     while ((op = TAILQ_FIRST(&seat->ops)))
         op_free(seat, op);
-    while ((p = TAILQ_FIRST(&seat->pending))) {
-        if (p->request)
-            lock_cancel(p->request);
+    lock_session_cancel(seat->holder);
+    while ((p = TAILQ_FIRST(&seat->pending)))
         lock_pending_free(seat, p);
-        lock_events_serve(seat->locks); /* another of them may have been granted */
-    }
 }
 
 static void seat_free(struct lock_seat *seat)
@@ -164,11 +161,9 @@ void lock_seat_away(struct session *session)
 
     if (!seat)
         return;
-    TAILQ_FOREACH (p, &seat->pending, all) {
-        if (p->request)
-            lock_cancel(p->request);
+    lock_session_cancel(seat->holder); /* at once: one by one, the first would let the next pass */
+    TAILQ_FOREACH (p, &seat->pending, all)
         p->request = NULL;
-    }
     if (lock_session_count(seat->holder))
         seat->locks->lost++;
     lock_kept_all(seat->holder);

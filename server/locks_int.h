@@ -25,6 +25,7 @@ struct lock_op {
     uint64_t sequence; /* of the last update before it */
     size_t updates;    /* of those, not done yet */
     bool durable;      /* they are, and on disk */
+    bool syncing;      /* the sync under way was begun for it */
     size_t len;
     uint8_t payload[];
 };
@@ -73,8 +74,8 @@ void lock_seat_check(struct lock_seat *seat);
 
 /* ---- lock_durable.c ---- */
 
-/* Whether what the session wrote is on disk. If not, lock_seat_synced or, when the session has
- * ended, lock_seat_check is called when it is. */
+/* Whether what the session wrote is on disk; asked for the first message that waits. If not,
+ * lock_seat_synced or, when the session has ended, lock_seat_check is called when it is. */
 bool lock_seat_durable(struct lock_seat *seat);
 void lock_seat_forget_sync(struct lock_seat *seat);
 /* Whether a crash of the server would leave a trace of the session. If not, lock_seat_run is called
@@ -83,7 +84,7 @@ bool lock_seat_known(struct lock_seat *seat);
 
 /* ---- serve_lock.c ---- */
 
-/* What was done before the first message that waits is on disk, or (error) cannot be. */
+/* What was done before a sync began is on disk, or (error) cannot be. */
 void lock_seat_synced(struct lock_seat *seat, int error);
 
 /* Serves those messages whose turn has come. */

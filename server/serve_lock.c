@@ -251,9 +251,9 @@ static bool releases(const struct lock_seat *seat, uint16_t type, struct slice p
 
     if (type != MSG_LOCK)
         return type == MSG_UNLOCK;
-    if (msg_get_lock(payload, &m) || (m.flags & MSG_LOCK_TEST))
+    if (msg_get_lock(payload, &m))
         return false;
-    return (m.flags & MSG_LOCK_REPLACE) || weakens(seat, &m);
+    return (m.flags & MSG_LOCK_REPLACE) || (!(m.flags & MSG_LOCK_TEST) && weakens(seat, &m));
 }
 
 /* Nobody gets a lock before a crash of the server would leave a trace of the session, nor before
@@ -297,9 +297,19 @@ int serve_lock(struct session *session, const struct frame *frame)
     if (op->len)
         memcpy(op->payload, frame->payload.data, op->len);
     TAILQ_INSERT_TAIL(&seat->ops, op, queue);
+    session->lock_bytes += sizeof(*op) + op->len;
     if (op == TAILQ_FIRST(&seat->ops))
         lock_seat_run(seat);
+    else
+        session_flow(session);
     return 0;
+}
+
+/* Served, or refused: out of the queue. */
+static void lock_op_end(struct lock_seat *seat, struct lock_op *op)
+{
+    TAILQ_REMOVE(&seat->ops, op, queue);
+    seat->session->lock_bytes -= sizeof(*op) + op->len;
 }
 
 void lock_seat_run(struct lock_seat *seat)
@@ -309,12 +319,14 @@ void lock_seat_run(struct lock_seat *seat)
     int error = 0;
 
     while (session && !error && (op = TAILQ_FIRST(&seat->ops)) && may_serve(seat, op)) {
-        TAILQ_REMOVE(&seat->ops, op, queue);
+        lock_op_end(seat, op);
         error = op_serve(seat, op->type, op->id, slice_of(op->payload, op->len));
         free(op);
     }
     if (error)
         session_cut(session, error, "malformed or unexpected message");
+    else if (session)
+        session_flow(session);
 }
 
 void locks_serve_all(struct locks *locks)
@@ -329,20 +341,21 @@ void locks_serve_all(struct locks *locks)
     }
 }
 
-/* It is the first message that waits for the disk: those after it wait for their turn. */
+/* The message for which it was begun may be gone, when it came to release nothing any more. Who
+ * waits now may come behind later updates, and asks anew. */
 void lock_seat_synced(struct lock_seat *seat, int error)
 {
     struct session *session = seat->session;
     struct lock_op *op = TAILQ_FIRST(&seat->ops);
+    bool concerned = op && op->syncing;
 
-    if (!op)
-        return;
     session_ref(session);
-    op->durable = true;
-    if (error) {
-        TAILQ_REMOVE(&seat->ops, op, queue);
+    if (concerned && error) {
+        lock_op_end(seat, op);
         session_refuse(session, op->id, error, 0, "");
         free(op);
+    } else if (concerned) {
+        op->durable = true;
     }
     lock_seat_run(seat);
     session_unref(session);

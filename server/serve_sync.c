@@ -49,6 +49,7 @@ int serve_sync(struct session *session, const struct frame *frame)
     sync->session = session;
     sync->id = frame->id;
     sync->reclaimed = frame->type == MSG_RECLAIMED;
+    session->declared |= sync->reclaimed;
     sync->sequence = session->last_sequence;
     sync->held = replay_holds(session);
     sync->left = session->updates + sync->held;

@@ -185,10 +185,19 @@ static void namespace_free(struct server *server, struct namespace *ns)
     free(ns);
 }
 
+static struct session *session_of(const struct server *server, const struct namespace *ns)
+{
+    struct session *s = server->sessions;
+
+    while (s && s->namespace != ns)
+        s = s->next;
+    return s;
+}
+
 void server_remove_namespace(struct server *server, const char *name)
 {
     struct namespace **at = &server->namespaces, *ns;
-    struct session *next;
+    struct session *s;
 
     while (*at && strcmp((*at)->name, name) != 0)
         at = &(*at)->next;
@@ -196,11 +205,8 @@ void server_remove_namespace(struct server *server, const char *name)
         return;
     ns = *at;
     *at = ns->next;
-    for (struct session *s = server->sessions; s; s = next) {
-        next = s->next;
-        if (s->namespace == ns)
-            session_cut(s, ECP_ENAMESPACE, "the namespace is not served any more");
-    }
+    while ((s = session_of(server, ns))) /* the end of one may be that of others */
+        session_cut(s, ECP_ENAMESPACE, "the namespace is not served any more");
     namespace_free(server, ns);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's life: greeting, the limits that keep a bad client from harming others, the end. */
+/* A session's life: its connections, the times that a client must keep, the end. */
 #include <stdlib.h>
 #include "base/log.h"
 #include "server/batch.h"
@@ -7,24 +7,14 @@
 #include "server/locks.h"
 #include "server/replay.h"
 
-#define SYNCS_MAX     256 /* under way before reading pauses */
-#define READ_ROOM     256 /* bytes that most answers do not outgrow */
-#define UPDATES_OWING 4 /* times update_bytes that may be under way then */
-#define RESEND_MAX    (64u << 20) /* bytes of frames that a client may leave unacknowledged */
-
 static void session_frame(void *cookie, const struct frame *frame);
 static void lost(struct session *session, int error, const char *why);
 static void session_closed(void *cookie, int error, const char *why);
-void session_have(struct session *session)
+
+static void session_drained(void *cookie)
 {
-    struct buf out = {0};
-
-    resend_tell(&session->resend, &out);
-    session_send(session, &out);
-    buf_free(&out);
+    session_flow(cookie);
 }
-
-static void session_drained(void *cookie);
 
 static const struct conn_events session_events = {
     .frame = session_frame,
@@ -66,7 +56,7 @@ void session_end(struct session *session, bool flush)
     cancel_reads(session);
     batch_drop_all(session);
     lock_seat_end(session);
-    if (session->reclaiming && !server_stopping(session->server))
+    if (session->reclaiming)
         former_reclaimed(session->namespace->backend->formers, session);
     replay_session_end(session);
     if (session->known && !server_stopping(session->server))
@@ -96,7 +86,7 @@ void session_cut(struct session *session, int error, const char *text)
     session_end(session, true);
 }
 
-static void timer_set(struct session *session, uint64_t delay, loop_fn *fn)
+void session_timer(struct session *session, uint64_t delay, loop_fn *fn)
 {
     loop_cancel(session->loop, session->timer);
     session->timer = loop_timer(session->loop, delay, fn, session);
@@ -128,7 +118,7 @@ static void silence_check(void *cookie)
         lost(session, ECP_ETIMEOUT, "the client was silent for three lease terms");
     }
     else
-        timer_set(session, heard + limit - now, silence_check);
+        session_timer(session, heard + limit - now, silence_check);
 }
 
 void session_new(struct server *server, struct stream *stream)
@@ -149,7 +139,7 @@ void session_new(struct server *server, struct stream *stream)
     if (full)
         session_cut(session, ECP_EBUSY, "too many sessions");
     else
-        timer_set(session, server_limits(server)->hello_time, hello_missing);
+        session_timer(session, server_limits(server)->hello_time, hello_missing);
 }
 
 /* ---- Connections lost, and others in their place ---- */
@@ -170,7 +160,7 @@ void session_connected(struct session *session)
     free(session->peer);
     session->peer = xstrdup(conn_peer(session->conn));
     conn_set_max_payload(session->conn, FRAME_MAX_PAYLOAD);
-    timer_set(session, server_limits(session->server)->silence_time, silence_check);
+    session_timer(session, server_limits(session->server)->silence_time, silence_check);
 }
 
 static void window_over(void *cookie)
@@ -190,7 +180,7 @@ void session_away(struct session *session)
     conn_close_after_flush(session->conn);
     session->conn = NULL;
     server_session_disconnected(session->server, session);
-    timer_set(session, server_limits(session->server)->recovery_time, window_over);
+    session_timer(session, server_limits(session->server)->recovery_time, window_over);
     lock_seat_away(session);
 }
 
@@ -247,156 +237,6 @@ void session_register(struct session *session)
         return;
     session->known = true;
     store_session_begin(session->namespace->store, session->id, session->secret, 0, NULL, NULL);
-}
-
-/* ---- Sending, and back-pressure ---- */
-
-/*
- * A client that owes an answer to an invalidation is read from for longer: the answer may come
- * behind updates that wait for another client in the same plight.
- */
-static bool updates_full(const struct session *session)
-{
-    size_t limit = server_limits(session->server)->update_bytes;
-
-    if (session->holder && lease_owes(session->holder))
-        limit *= UPDATES_OWING;
-    return session->update_bytes >= limit;
-}
-
-void session_flow(struct session *session)
-{
-    size_t pending;
-    bool pause;
-
-    if (!session->conn)
-        return;
-    pending = conn_pending(session->conn);
-    pause = updates_full(session) || replay_full(session) || session->syncs >= SYNCS_MAX || pending > CONN_OUTPUT_HIGH ||
-            (session->reads && session->read_bytes + pending > CONN_OUTPUT_HIGH);
-    if (session->state == SESSION_LEAVING)
-        pause = false; /* what comes is dropped, so that closing resets nothing */
-    if (pause == session->paused)
-        return;
-    session->paused = pause;
-    if (!pause)
-        session->resumed = loop_now(session->loop);
-    conn_pause(session->conn, pause);
-}
-
-void session_send(struct session *session, struct buf *frames)
-{
-    if (session->conn)
-        conn_send(session->conn, frames);
-    else
-        buf_clear(frames);
-    session_flow(session);
-}
-
-static void too_much(void *cookie)
-{
-    struct session *session = cookie;
-
-    session->timer = NULL;
-    session_cut(session, ECP_ETIMEOUT, "the client does not say what it has received");
-}
-
-void session_send_kept(struct session *session, struct buf *frame, size_t mark)
-{
-    if (session->state == SESSION_ENDED)
-        return;
-    resend_keep(&session->resend, frame, mark);
-    if (resend_bytes(&session->resend) > RESEND_MAX)
-        timer_set(session, 0, too_much);
-    session_send(session, frame);
-}
-
-static size_t put_error(struct buf *out, uint64_t id, int error, uint32_t index, const char *text)
-{
-    struct msg_error m = {.code = (uint16_t)error, .index = index, .text = slice_str(text)};
-    size_t mark = frame_begin(out, MSG_ERROR, id);
-
-    msg_put_error(out, &m);
-    return mark;
-}
-
-void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
-                        const char *text)
-{
-    struct buf out = {0};
-
-    frame_end(&out, put_error(&out, id, error, index, text));
-    session_send(session, &out);
-    buf_free(&out);
-}
-
-void session_refuse(struct session *session, uint64_t id, int error, uint32_t index,
-                    const char *text)
-{
-    struct buf out = {0};
-    size_t mark = put_error(&out, id, error, index, text);
-
-    session_send_kept(session, &out, mark);
-    buf_free(&out);
-}
-
-static void session_drained(void *cookie)
-{
-    session_flow(cookie);
-}
-
-/* ---- Reads under way ---- */
-
-void session_read_add(struct session *session, struct session_read *read, uint64_t id,
-                      size_t reserved)
-{
-    read->session = session;
-    read->id = id;
-    read->reserved = reserved;
-    read->next = session->reads;
-    if (read->next)
-        read->next->prev = read;
-    session->reads = read;
-    session->read_bytes += reserved;
-    session_flow(session);
-}
-
-void session_read_begin(struct session_read *read, uint16_t type)
-{
-    buf_reserve(&read->out, READ_ROOM);
-    read->mark = frame_begin(&read->out, type, read->id);
-}
-
-void session_read_remove(struct session_read *read)
-{
-    struct session *session = read->session;
-
-    if (read->prev)
-        read->prev->next = read->next;
-    else
-        session->reads = read->next;
-    if (read->next)
-        read->next->prev = read->prev;
-    session->read_bytes -= read->reserved;
-    buf_free(&read->out);
-    free(read);
-}
-
-void session_read_done(struct session_read *read, int error)
-{
-    struct session *session = read->session;
-    struct buf out = read->out;
-    uint64_t id = read->id;
-
-    read->out = (struct buf){0};
-    if (!error)
-        frame_end(&out, read->mark);
-    session_read_remove(read);
-    if (error)
-        session_send_error(session, id, error, 0, "");
-    else
-        session_send(session, &out);
-    buf_free(&out);
 }
 
 /* ---- Leases ---- */

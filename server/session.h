@@ -90,6 +90,8 @@ struct session {
     bool recovered;              /* updates may come that the store has had */
     bool skips; /* and numbers be left out: of updates that were answered and then lost */
     bool reclaiming;             /* after a restart, its locks are not declared yet */
+    bool declared;               /* MSG_RECLAIMED has come, and waits for its turn */
+    LIST_ENTRY(session) returned; /* of the formers, while reclaiming */
     bool replaying;              /* nor is all sent again that was answered (MSG_REPLAYED) */
     uint64_t replayed;           /* stamp of the last that was */
     size_t replay_bytes;         /* of those */
@@ -102,6 +104,7 @@ struct session {
     size_t syncs;                /* SYNCs under way */
     size_t updates;              /* under way */
     size_t update_bytes;         /* heap bytes they hold */
+    size_t lock_bytes;           /* heap bytes of lock messages that wait to be served */
     size_t read_bytes;           /* sum of `reserved` over reads */
     struct session_read *reads;
     bool paused;
@@ -134,6 +137,14 @@ void session_end(struct session *session, bool flush);
 void session_leave(struct session *session);
 bool session_leave_step(struct session *session, bool late);
 
+/* The session's leases, made when first wanted. */
+struct lease_holder *session_holder(struct session *session);
+
+/* Calls fn after so many ns, in place of what the session's timer was to call. */
+void session_timer(struct session *session, uint64_t delay, loop_fn *fn);
+
+/* ---- session_send.c ---- */
+
 /* Sends finished frames and clears the buffer; pauses reading as the limits demand. Without a
  * connection they are dropped. */
 void session_send(struct session *session, struct buf *frames);
@@ -147,9 +158,6 @@ void session_refuse(struct session *session, uint64_t id, int error, uint32_t in
 void session_have(struct session *session);
 void session_send_error(struct session *session, uint64_t id, int error, uint32_t index,
                         const char *text);
-
-/* The session's leases, made when first wanted. */
-struct lease_holder *session_holder(struct session *session);
 
 /* Looks at the limits again and pauses or resumes reading. */
 void session_flow(struct session *session);

@@ -385,3 +385,151 @@ Test(lock_durable, first_updates_while_the_disk_fails)
     client_free(far);
     end_far();
 }
+
+/* ---- What waits when the connection is lost ---- */
+
+/* The second waits for the first alone: when that gives up its place, it must not get the lock. */
+Test(lock_durable, requests_of_a_lost_connection_give_up_their_places_together)
+{
+    struct waiter holder = {.owner = 1}, first = {.owner = 1}, second = {.owner = 2};
+    bool unlocked;
+    start_server(3600 * LOOP_SEC);
+    relay_start();
+    a.client = relay_client(&(struct client_config){.session_lost = on_session_lost});
+    holder.client = clients[1];
+    first.client = second.client = a.client;
+    ask_mode(&holder, true, false);
+    until(&holder.done);
+    ask_mode(&first, true, true);
+    ask_mode(&second, true, false);
+    until_waiting(2);
+    relay.down = true;
+    relay_cut(false);
+    until_waiting(0);
+    relay.down = false;
+    until_connections(2);
+    until_connected(a.client);
+    until_waiting(2);
+    cr_assert(!first.done && !second.done);
+    unlock(&holder, &unlocked);
+    until(&unlocked);
+    until(&first.done);
+    cr_assert_eq(first.error, 0);
+    unlock(&first, &unlocked);
+    until(&unlocked);
+    until(&second.done);
+    cr_assert_eq(second.error, 0);
+    end_far();
+}
+
+static void on_tested(void *cookie, int error, uint64_t stamp)
+{
+}
+
+/* Whoever got the lock so would not see what was written under it. */
+Test(lock_durable, test_that_releases_first_waits_for_the_disk)
+{
+    struct call_lock_item item = {.name = key_slice(&name)};
+    struct call_lock_args args = {.who = {.owner = 1, .text = slice_str("test")},
+                                  .items = &item,
+                                  .count = 1,
+                                  .replace = true,
+                                  .test = true};
+    begin(true);
+    call_lock(a.client, &args, on_tested, NULL);
+    not_passed(a.client);
+    passes(-1);
+}
+
+static void on_forced(void *cookie, int error, uint64_t count)
+{
+    cr_assert_eq(error, 0);
+    happened(cookie);
+}
+
+/* A message waits for a sync, and then no longer, since its lock was taken by force. What comes
+ * behind it was written later than the sync began. */
+Test(lock_durable, sync_of_a_message_that_is_gone_says_nothing_of_the_next)
+{
+    struct waiter weaker = {.owner = 1}, next = {.owner = 2}, synced = {0};
+    bool forced = false, written, unlocked;
+    begin(false);
+    weaker.client = a.client;
+    next.client = clients[2];
+    ask_mode(&weaker, true, false); /* waits for the disk */
+    waiting_at(a.client);
+    call_sync(clients[3], on_done, &synced);
+    waiting_at(clients[3]);
+    call_lock_force(clients[2], key_slice(&name), false, on_forced, &forced);
+    until(&forced);
+    until(&b.done);
+    write_by(a.client, &written);
+    until(&written);
+    until(&weaker.done);
+    cr_assert_eq(weaker.error, 0);
+    unlock(&b, &unlocked);
+    until(&unlocked);
+    ask(&next, true);
+    until_waiting(1);
+    write_by(a.client, &written);
+    until(&written);
+    unlock(&weaker, &unlocked);
+    waiting_at(a.client);
+    disk_set(1, false);
+    until(&synced.done);
+    waiting_at(a.client);
+    cr_assert_eq(waiting_at(next.client), 1);
+    cr_assert(!next.done, "the lock passed before the disk had what was written under it");
+    disk_set(-1, false);
+    until(&next.done);
+    until(&unlocked);
+}
+
+#define BIG 40 /* requests of 1.6 MB */
+
+static void on_big(void *cookie, int error, uint64_t stamp)
+{
+    static unsigned count;
+    if (++count == BIG)
+        happened(cookie);
+}
+
+/* Until the client has not sent anything for a while. */
+static void until_still(struct client *client)
+{
+    uint64_t sent = 0;
+    for (int still = 0; still < 200; still++) {
+        waiting_at(clients[2]);
+        if (client_round_trips(client) != sent)
+            still = 0;
+        sent = client_round_trips(client);
+    }
+}
+
+/* A session that asks for ever more, behind a message that waits, is read from no more. */
+Test(lock_durable, messages_that_wait_have_a_bound)
+{
+    static struct call_lock_item items[4096];
+    static uint8_t text[400];
+    struct key long_name = name;
+    struct call_lock_args args = {.who = {.owner = 3}, .items = items, .count = 4096, .wait = true};
+    bool unlocked, all = false;
+    uint64_t sent;
+    memset(text, 'x', sizeof text);
+    key_append(&long_name, slice_of(text, sizeof text));
+    for (size_t i = 0; i < 4096; i++)
+        items[i] = (struct call_lock_item){.name = key_slice(&long_name)};
+    start_server(3600 * LOOP_SEC);
+    hold_and_write(true);
+    unlock(&a, &unlocked);
+    not_passed(a.client);
+    sent = client_round_trips(a.client);
+    for (unsigned i = 1; i <= BIG; i++)
+        call_lock(a.client, &args, on_big, &all);
+    until_still(a.client);
+    cr_assert_lt(client_round_trips(a.client), sent + BIG, "the server takes all there is");
+    passes(-1);
+    until(&unlocked);
+    unlock(&b, &unlocked);
+    until(&all);
+}

@@ -3,6 +3,7 @@
  */
 #include "net/conn.h"
 #include "net/msg_lock.h"
+#include "store/io.h"
 #include "tests/unit/test_lock_util.h"
 
 #define WAITERS 1000
@@ -74,21 +75,40 @@ Test(lock_server, unlock_comes_after_the_updates_before_it)
 /* A peer of hand-made frames, which goes without BYE. */
 struct peer {
     struct conn *conn;
-    bool welcomed, locked;
+    bool resumes; /* comes back over another connection */
+    bool welcomed, locked, closed;
+    uint64_t session, secret;
+    int code; /* of the ERROR that ended it */
 };
+
+static void ping(void *cookie);
 
 static void peer_frame(void *cookie, const struct frame *f)
 {
     struct peer *p = cookie;
-    if (f->type == MSG_WELCOME)
+    struct msg_welcome m;
+    struct msg_error e;
+    if (f->type == MSG_WELCOME) {
+        cr_assert_eq(msg_get_welcome(f->payload, &m), 0);
+        p->session = m.session;
+        p->secret = m.secret;
         happened(&p->welcomed);
+    }
     if (f->type == MSG_LOCKED)
         happened(&p->locked);
+    if (f->type == MSG_PONG)
+        loop_timer(loop, 20 * LOOP_MS, ping, p);
+    if (f->type == MSG_ERROR && msg_get_error(f->payload, &e) == 0)
+        p->code = e.code;
 }
 
 static void peer_closed(void *cookie, int error, const char *why)
 {
-    cr_assert(false, "%s", why);
+    struct peer *p = cookie;
+    cr_assert(p->resumes, "%s", why);
+    conn_close(p->conn);
+    p->conn = NULL;
+    happened(&p->closed);
 }
 
 static const struct conn_events peer_events = {.frame = peer_frame, .closed = peer_closed};
@@ -104,12 +124,24 @@ static void peer_send(struct peer *p, uint16_t type, uint64_t id, struct buf *pa
     buf_free(payload);
 }
 
+/* It is never silent. */
+static void ping(void *cookie)
+{
+    struct peer *p = cookie;
+    struct buf none = {0};
+    if (p->conn)
+        peer_send(p, MSG_PING, 9, &none);
+}
+
 static void peer_connected(void *cookie, struct stream *stream, int error, const char *why)
 {
     struct peer *p = cookie;
     struct buf payload = {0};
     struct msg_hello hello = {.version_min = PROTOCOL_MIN,
                               .version_max = PROTOCOL_MAX,
+                              .resume_session = p->session,
+                              .resume_secret = p->secret,
+                              .flags = p->resumes ? MSG_HELLO_RESUMES : 0,
                               .namespace = slice_str("USER"),
                               .program = slice_str("test")};
     p->conn = conn_new(loop, stream, FRAME_MAX_PAYLOAD, &peer_events, p);
@@ -117,19 +149,24 @@ static void peer_connected(void *cookie, struct stream *stream, int error, const
     peer_send(p, MSG_HELLO, 1, &payload);
 }
 
+static void peer_lock(struct peer *p, const char *to)
+{
+    struct buf payload = {0};
+    struct msg_lock m = {.who = {.owner = 1}, .count = 1};
+    struct msg_lock_item item = {.name = key_slice(&name), .exclusive = true, .end = UINT64_MAX};
+    network_connect(network, to, peer_connected, p);
+    until(&p->welcomed);
+    msg_put_lock(&payload, &m, &item);
+    peer_send(p, MSG_LOCK, 2, &payload);
+    until(&p->locked);
+}
+
 /* Takes the lock and is gone; tells how long another client had to wait for it. */
 static uint64_t wait_after_loss(const char *to)
 {
     struct peer p = {0};
-    struct buf payload = {0};
-    struct msg_lock m = {.who = {.owner = 1}, .count = 1};
-    struct msg_lock_item item = {.name = key_slice(&name), .exclusive = true, .end = UINT64_MAX};
     struct waiter b = {.client = clients[0], .owner = 1};
-    network_connect(network, to, peer_connected, &p);
-    until(&p.welcomed);
-    msg_put_lock(&payload, &m, &item);
-    peer_send(&p, MSG_LOCK, 2, &payload);
-    until(&p.locked);
+    peer_lock(&p, to);
     ask(&b, true);
     until_waiting(1);
     uint64_t begin = loop_now(loop);
@@ -150,6 +187,34 @@ Test(lock_server, lock_of_a_closed_unix_socket_is_free)
 {
     start((struct server_limits){.recovery_time = 3600 * LOOP_SEC}, NULL);
     wait_after_loss(address);
+}
+
+/* Nobody can tell what it still holds; but the others have waited for long enough. */
+Test(lock_server, who_comes_back_after_a_restart_and_declares_nothing)
+{
+    struct peer p = {.resumes = true};
+    struct waiter b = {.owner = 1};
+    struct store_options options = {.io = io_posix(), .directory = directory, .wait_durable = true};
+    uint64_t session;
+    start((struct server_limits){.recovery_time = 200 * LOOP_MS}, &options);
+    peer_lock(&p, tcp);
+    session = p.session;
+    restart();
+    until(&p.closed);
+    p.welcomed = p.closed = false;
+    network_connect(network, tcp, peer_connected, &p);
+    until(&p.welcomed);
+    cr_assert_eq(p.session, session);
+    ping(&p);
+    client_free(clients[0]);
+    b.client = clients[0] =
+        client_new(loop, network,
+                   &(struct client_config){.address = tcp, .namespace = "USER", .program = "test"});
+    ask(&b, true);
+    until(&b.done);
+    cr_assert_eq(b.error, 0);
+    until(&p.closed);
+    cr_assert_eq(p.code, ECP_ETIMEOUT);
 }
 
 Test(lock_server, cancelled_request_is_answered)
