@@ -30,6 +30,14 @@ static bool is_root(struct cli *cli, const struct target *target)
     return true;
 }
 
+static int tell_no_value(struct cli *cli, struct slice key)
+{
+    char *ref = cli_ref(key);
+    cli_failed(cli, "%s: it has descendants, but no value", ref);
+    free(ref);
+    return EXIT_NO;
+}
+
 int cmd_get(struct cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -51,9 +59,10 @@ int cmd_get(struct cli *cli, int argc, char **argv)
     struct slice key = key_slice(&target.key);
     if ((error = session_node(cli, key, VIEW_GLOBALS, &node, &value)))
         code = session_error(cli, key, error, NULL);
+    else if (!node.flags)
+        code = session_error(cli, key, ECP_ENOENT, NULL);
     else if (!(node.flags & NODE_VALUE))
-        code = session_error(cli, key, ECP_ENOENT,
-                             node.flags ? "it has descendants, but no value" : NULL);
+        code = tell_no_value(cli, key);
     else {
         fwrite(value.data, 1, value.len, stdout);
         fwrite(end, 1, end_len, stdout);

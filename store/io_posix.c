@@ -95,8 +95,8 @@ static int lock_file(struct io *io, const char *path, const char *owner, struct 
         error = errno == EWOULDBLOCK ? busy(fd, path, why) : fail(why, "lock", path);
         goto err0;
     }
-    size_t len = strlen(owner);
-    if (ftruncate(fd, 0) || pwrite(fd, owner, len, 0) != (ssize_t)len) {
+    size_t len = strlen(owner); /* written over what was there: a full disk has room for that */
+    if (pwrite(fd, owner, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len)) {
         error = fail(why, "write", path);
         goto err0;
     }

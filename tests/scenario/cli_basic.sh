@@ -22,6 +22,8 @@ assert_eq 11 "$(ecp data '^X(1)')" '$DATA'
 assert_eq 1 "$(ecp data '^X(2)')" '$DATA'
 assert_eq 10 "$(ecp data '^Y("b")')" '$DATA'
 assert_eq 0 "$(ecp data '^Z')" '$DATA'
+assert_fails "get of a node without a value" ecp get '^Y("b")'
+assert_said '^ecp: get: \^Y\("b"\): it has descendants, but no value$'
 
 # $ORDER: by value, negative before positive, numbers before strings.
 for s in 10 9 -3 .5 -.5 '"abc"'; do node_set "^O($s)" v; done
