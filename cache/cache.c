@@ -89,7 +89,7 @@ bool cache_find_node(struct cache *c, struct slice key, uint32_t max_value, stru
 {
     if (!leased(c, until) || !cache_known_node(c, key, node))
         return false;
-    if ( !node_satisfies(node, max_value) || (c->bars && bar_hits_node(c, key)))
+    if (!node_satisfies(node, max_value) || (c->bars && bar_hits_node(c, key)))
         return false;
     if (node->value_len > max_value)
         node->value = slice_of(NULL, 0);

@@ -49,8 +49,6 @@ struct upstream_ops {
                                   upstream_pages_fn *done, void *cookie);
     struct upstream_call *(*node)(struct upstream *up, struct slice key, uint32_t max_value,
                                   upstream_node_fn *done, void *cookie);
-    struct upstream_call *(*value)(struct upstream *up, struct slice key, uint32_t offset,
-                                   uint32_t len, upstream_node_fn *done, void *cookie);
     struct upstream_call *(*update)(struct upstream *up, const struct update *updates, size_t count,
                                     upstream_update_fn *done, void *cookie);
     /* Done when every update sent before is on the other side's disk. */

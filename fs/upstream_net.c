@@ -83,16 +83,6 @@ static struct upstream_call *net_node(struct upstream *up, struct slice key, uin
     return c;
 }
 
-static struct upstream_call *net_value(struct upstream *up, struct slice key, uint32_t offset,
-                                       uint32_t len, upstream_node_fn *done, void *cookie)
-{
-    struct upstream_call *c = call_new(cookie);
-
-    c->done.node = done;
-    c->call = call_value(client_of(up), key, offset, len, node_done, c);
-    return c;
-}
-
 static void update_done(void *cookie, int error, const struct call_applied *applied)
 {
     struct upstream_call c = *(struct upstream_call *)cookie;
@@ -209,7 +199,6 @@ void upstream_net_refuse(struct upstream *up)
 static const struct upstream_ops net_ops = {
     .read = net_read,
     .node = net_node,
-    .value = net_value,
     .update = net_update,
     .sync = net_sync,
     .space = net_space,
