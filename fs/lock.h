@@ -96,5 +96,7 @@ struct lock_held *lock_net_held(struct locks *locks);
 struct call *lock_net_list(struct locks *locks, struct slice under, call_locks_fn *done,
                            void *cookie);
 void lock_net_cancel(struct call *call);
+/* Whether a row of the list is of this mount's session. */
+bool lock_net_is_own(struct locks *locks, const struct call_lock_row *row);
 
 #endif

@@ -67,6 +67,14 @@ struct call *lock_net_list(struct locks *locks, struct slice under, call_locks_f
     return call_lock_list(locks->net, under, 0, done, cookie);
 }
 
+bool lock_net_is_own(struct locks *locks, const struct call_lock_row *row)
+{
+    struct client_status status;
+
+    client_status(locks->net, &status);
+    return row->session == status.session;
+}
+
 void lock_net_cancel(struct call *call)
 {
     call_cancel(call);

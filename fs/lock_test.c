@@ -44,7 +44,8 @@ static bool in_the_way(const struct test *t, const struct call_lock_row *row)
 {
     uint64_t end = t->end ? t->end : UINT64_MAX;
 
-    if (row->waiting || (!row->exclusive && !t->exclusive))
+    if (row->waiting || (!row->exclusive && !t->exclusive) ||
+        (row->owner == t->owner && lock_net_is_own(t->locks, row)))
         return false;
     return row->name.len > t->name.len || (row->start < end && t->start < row->end);
 }

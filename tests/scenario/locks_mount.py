@@ -53,6 +53,24 @@ def in_child(function, *args):
     return result
 
 
+def who_else_locks(fd, other):
+    """Asked by one whose own lock is the older, and no obstacle to itself."""
+    lock_range(fd, fcntl.F_RDLCK, 50, 5)
+    read, write = os.pipe()
+    asked, told = os.pipe()
+    if os.fork() == 0:
+        os.close(told)
+        lock_range(other, fcntl.F_RDLCK, 50, 10)
+        os.write(write, b"x")
+        os.read(asked, 1)  # its end
+        os._exit(0)
+    os.read(read, 1)
+    result = who_locks(fd, fcntl.F_WRLCK, 50, 10)
+    os.close(told)
+    os.wait()
+    return result
+
+
 def ranges(one, two):
     """Byte ranges of one file, through two paths of it. The same lines on any file system."""
     a, b = os.open(one, os.O_RDWR), os.open(two, os.O_RDWR)
@@ -74,6 +92,7 @@ def ranges(one, two):
     say(in_child(who_locks, b, shared, 0, 0))
     os.close(os.open(one, os.O_WRONLY))  # as POSIX says, any close ends all
     say(in_child(lock_range, b, exclusive, 0, 0))
+    say(in_child(who_else_locks, b, a))
     ofd = 37  # F_OFD_SETLK: of the open file
     data = struct.pack("hhqqi4x", exclusive, os.SEEK_SET, 0, 5, 0)
     fcntl.fcntl(a, ofd, data)
