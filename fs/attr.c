@@ -61,6 +61,7 @@ void attr_of_node(struct fs *fs, struct inode *in, const struct node *node, stru
     set_common(fs, in, st);
     pages_tell(in, node);
     if (inode_is_dir(in)) {
+        in->unsure = false;
         /* Of two times that it was told, the newer is right. */
         if (node->changed > in->changed)
             in->changed = node->changed;

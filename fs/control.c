@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The directory .ecp in the root: unlisted, read-only files about the mount itself. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <errno.h>
 #include <fcntl.h>

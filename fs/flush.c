@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sends what was written: whole values as one SET, appended bytes as APPEND. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <xxhash.h>
 
@@ -134,8 +134,10 @@ static void flush_kept(struct flush *f)
     if (in->writes != f->writes)
         return;
     in->writer = 0;
-    if (!f->append) {
-        in->dirty = in->have = false;
+    if (!f->append)
+        in->dirty = false;
+    if (!f->append && !in->leaving && !in->gone) {
+        in->have = false;
         if (in->whole) {
             buf_free(&in->base);
             in->base = in->data;
@@ -239,7 +241,8 @@ static struct update flush_update(struct flush *f, struct buf *tail, struct buf 
     return u;
 }
 
-/* Not before the kernel knows: from then on others may see it. */
+/* Not before the kernel knows, for from then on others may see it; nor behind an own update after
+ * which it would not be found there any more. */
 static void flush_send(void *cookie)
 {
     struct flush *f = cookie;
@@ -247,11 +250,15 @@ static void flush_send(void *cookie)
     struct buf line = {0}, tail = {0};
     struct update u;
 
-    if (kernel_unsettled(f->fs)) {
+    if (kernel_unsettled(f->fs) || op_takes_away(f->fs, key_slice(&in->key))) {
         loop_timer(f->fs->loop, LOOP_MS, flush_send, f);
         return;
     }
     f->writes = in->writes;
+    if (in->gone) {
+        flush_end(f);
+        return;
+    }
     f->stamp = in->stamp;
     u = flush_update(f, &tail, &line);
     f->append = u.kind == UPDATE_APPEND;

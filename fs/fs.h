@@ -18,8 +18,8 @@
  * INODE_MORE is the directory that holds the rest of names longer than one component; INODE_SCRATCH
  * a file whose name begins with "." and that lives in this mount's memory until it is renamed to a
  * node's name; INODE_LOCK a directory's .lock, INODE_LOCKS the directory .locks and
- * INODE_LOCKS_FILE a reference in it; INODE_CONTROL the directory .ecp, INODE_CONTROL_FILE a file in
- * it.
+ * INODE_LOCKS_FILE a reference in it; INODE_CONTROL the directory .ecp, INODE_CONTROL_FILE a file
+ * in it.
  */
 enum inode_kind {
     INODE_DIR,
@@ -55,10 +55,9 @@ struct inode {
     struct fs *fs;
     uint64_t id; /* FUSE nodeid; never reused */
     enum inode_kind kind;
-    struct key key; /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
-    struct buf
-        text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name;
-                 INODE_LOCKS_FILE: the key of the reference */
+    struct key key;  /* the node; INODE_MORE, INODE_SCRATCH: the directory's node */
+    struct buf text; /* INODE_MORE: subscript bytes before here; INODE_SCRATCH, control files: name;
+                        INODE_LOCKS_FILE: the key of the reference */
     uint64_t nlookup; /* references the kernel holds */
     unsigned opens;   /* handles */
     bool opened;      /* had one ever */
@@ -73,22 +72,24 @@ struct inode {
     bool have;        /* data holds the whole content */
     bool dirty;       /* data differs from what was sent */
     bool flushing;
-    uint64_t writes;  /* counts changes of data and tail, to see what came while flushing */
-    uint64_t writer;  /* handle that wrote what is not yet sent; HANDLES when it was several */
-    pid_t writer_pid; /* the thread that did */
-    int failed;       /* what was written could not be stored: for the next fsync or close */
-    uint64_t written; /* wall clock: mtime of content held here */
-    uint64_t stamp;   /* of the record, as last known; 0: none */
-    pid_t creator;    /* whose open(2) made it and may still look at it; 0: nobody's */
-    uint64_t created; /* stamp of that */
-    uint64_t changed; /* directories: the newest that was shown */
-    uint64_t listed;  /* loop_now() until which the kernel knows all nodes of its listing */
+    uint64_t writes;       /* counts changes of data and tail, to see what came while flushing */
+    uint64_t writer;       /* handle that wrote what is not yet sent; HANDLES when it was several */
+    pid_t writer_pid;      /* the thread that did */
+    int failed;            /* what was written could not be stored: for the next fsync or close */
+    uint64_t written;      /* wall clock: mtime of content held here */
+    uint64_t stamp;        /* of the record, as last known; 0: none */
+    pid_t creator;         /* whose open(2) made it and may still look at it; 0: nobody's */
+    uint64_t created;      /* stamp of that */
+    uint64_t changed;      /* directories: the newest that was shown */
+    uint64_t listed;       /* loop_now() until which the kernel knows all nodes of its listing */
     uint64_t listed_epoch; /* fs->epoch then */
     bool listing_kept;     /* by the kernel, as a handle reads it that is open */
     uint64_t until;   /* loop_now() up to which the kernel may serve attributes without asking */
+    bool was_read;    /* since they were told: the kernel asks anew, for the time of access */
+    bool unsure;      /* directories: others changed it since it was last seen to be one */
     uint64_t named;   /* the same for its name, if no epoch began since */
     uint64_t epoch;   /* fs->epoch when the name was given out */
-    unsigned leaving; /* operations that remove or replace it */
+    unsigned leaving; /* operations that remove or replace it: content is kept for handles */
     uint64_t left;    /* loop_now() when the last change to `changing` or `retired` was */
     pid_t refused;    /* thread that was last told ESTALE when it opened it */
     uint64_t moved;   /* loop_now() when content was last seen to change; 0: never looked at */
@@ -98,7 +99,7 @@ struct inode {
     struct buf tail;      /* appended, not yet sent */
     size_t sending;       /* bytes of it that are under way */
     uint64_t whole;       /* handle that began the content anew and cannot read; 0: none */
-    struct buf base;      /* while it is not in data: what that wrote, and was sent before its end */
+    struct buf base; /* while it is not in data: what that wrote, and was sent before its end */
     TAILQ_ENTRY(inode) due_link;
     uint64_t due; /* loop_now() when it is sent by itself; 0: not in fs->due */
     STAILQ_HEAD(, inode_waiter) waiters; /* for what is pending to be sent */
@@ -107,14 +108,14 @@ struct inode {
     LIST_ENTRY(inode) local;             /* in fs->locals when fresh, scratch or made */
     bool is_local;
     LIST_ENTRY(inode) retired_link; /* in fs->retired */
-    bool fenced;             /* what is being sent must not be sent again */
-    bool is_unsent;          /* in fs->unsent */
+    bool fenced;                    /* what is being sent must not be sent again */
+    bool is_unsent;                 /* in fs->unsent */
     LIST_ENTRY(inode) unsent;
     LIST_HEAD(, lock_hold) holds; /* of handles */
     unsigned lost;                /* among them */
 };
 
-struct call_locks; /* net/call.h */
+struct op; /* fs/op.h */
 
 #define HANDLES UINT64_MAX
 
@@ -133,14 +134,14 @@ struct fs {
     uint32_t umask;
     uint32_t negative_timeout; /* s */
     bool text, quiet;
-    bool has_epochs;  /* the kernel has FUSE_NOTIFY_INC_EPOCH */
-    uint64_t epoch;   /* counts them */
-    uint64_t named;   /* the oldest of which the kernel may have names */
+    bool has_epochs;            /* the kernel has FUSE_NOTIFY_INC_EPOCH */
+    uint64_t epoch;             /* counts them */
+    uint64_t named;             /* the oldest of which the kernel may have names */
     TAILQ_HEAD(, listing) told; /* names that it may not have taken yet, as they were told */
     uint64_t told_count;
-    bool ending;      /* the kernel is to keep nothing any more */
+    bool ending;        /* the kernel is to keep nothing any more */
     struct space space; /* as last known */
-    uint64_t started; /* wall clock, for nodes without a stamp */
+    uint64_t started;   /* wall clock, for nodes without a stamp */
     struct inode *root;
     struct inode **by_id, **by_name;
     size_t buckets, inodes;
@@ -150,17 +151,17 @@ struct fs {
     LIST_HEAD(, inode) unsent; /* all that are, and some that were */
     struct locks *locks;
     LIST_HEAD(, lock_text) lock_texts;
-    LIST_HEAD(, recall) recalls;           /* that the kernel could not yet be told of as a whole */
-    size_t own_recalls;                    /* among them, of changes made here */
-    struct refused refused[REFUSED_MAX];   /* the last ones */
+    LIST_HEAD(, recall) recalls;         /* that the kernel could not yet be told of as a whole */
+    size_t own_recalls;                  /* among them, of changes made here */
+    struct refused refused[REFUSED_MAX]; /* the last ones */
     unsigned refused_next;
-    uint64_t refused_until;                /* of the last one */
-    struct buf name, out;                  /* for the length of a turn */
-    LIST_HEAD(, op) waiting;               /* operations under way */
-    uint64_t timeo;                        /* ns, of a soft mount; 0: hard */
-    struct loop_event *soft_timer;         /* while there is no connection */
-    struct loop_event *callers_timer;      /* of op_watch_caller */
-    TAILQ_HEAD(, inode) due;               /* to be sent by themselves, by time */
+    uint64_t refused_until;           /* of the last one */
+    struct buf name, out;             /* for the length of a turn */
+    LIST_HEAD(, op) waiting;          /* operations under way */
+    uint64_t timeo;                   /* ns, of a soft mount; 0: hard */
+    struct loop_event *soft_timer;    /* while there is no connection */
+    struct loop_event *callers_timer; /* of op_watch_caller */
+    TAILQ_HEAD(, inode) due;          /* to be sent by themselves, by time */
     struct loop_event *due_timer;
     bool failing;                          /* it is over: nobody waits for the server */
     uint64_t lookups, handles;             /* that the kernel holds: sums of nlookup and opens */
@@ -291,80 +292,6 @@ struct slice content_value(const struct fs *fs, struct slice content);
 /* Sends everything, of all inodes; calls done once. */
 void content_flush_all(struct fs *fs, loop_fn *done, void *cookie);
 
-/* ---- op.c: an operation under way ---- */
-/*
- * Made by every handler that cannot answer at once. Ends in exactly one op_* reply, which frees it.
- * in and other are pinned while it lives.
- */
-struct op {
-    LIST_ENTRY(op) waiting;
-    uint64_t begun; /* loop_now */
-    struct fs *fs;
-    fuse_req_t req;
-    struct cache_call *call;
-    struct call *list; /* of locks, under way */
-    void (*listed)(void *cookie, int error, const struct call_locks *locks);
-    struct loop_event *patience, *watch, *settling;
-    bool mutation; /* sent once, outcome matters: not given up lightly */
-    bool watched;  /* op_watch_caller */
-    struct inode *in, *other;
-    struct inode *waits_for; /* its content; step follows */
-    inode_done_fn *step;
-    struct key key, *to; /* to: RENAME; its own */
-    struct buf text;
-    struct fuse_file_info fi;
-    void (*then)(struct op *op); /* what comes after a step that several operations share */
-    uint64_t offset;
-    size_t size;
-    unsigned flags;
-    bool plus;             /* READDIRPLUS */
-    bool seek;             /* READDIR: offset is the cookie of a name still to be found */
-    struct inode *leaving; /* counted in its own */
-    enum inode_kind kind, to_kind;
-    struct buf bytes;
-    struct stat st;
-    struct update update;           /* while it waits to be sent; its slices point into this */
-    void (*applied)(struct op *op); /* with the update's answer: before any look sees it */
-    cache_update_fn *updated;       /* when its end may be told */
-    int error;                      /* of the update, while its end waits to be told */
-    uint64_t stamp;
-};
-struct op *op_new(struct fs *fs, fuse_req_t req, struct inode *in);
-/* content_flush (of the inode that stands for it now) and content_load, given up when the operation
- * is; step gets the operation. */
-void op_flush(struct op *op, struct inode *in, inode_done_fn *step);
-void op_load(struct op *op, struct inode *in, inode_done_fn *step);
-/* Before in (may be NULL) goes: handles that are open keep the bytes. */
-void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step);
-/* A process that exits closes its files where no signal reaches it: looks whether this one does. */
-void op_watch_caller(struct op *op);
-bool op_caller_exiting(fuse_req_t req);
-/* It has waited for the server for long enough: EIO. */
-void op_time_out(struct op *op);
-void op_error(struct op *op, int error); /* enum ecp_error; 0 answers success */
-void op_errno(struct op *op, int err);
-/* until: loop_now() up to which the kernel may keep it; 0: not at all. */
-void op_attr(struct op *op, const struct stat *st, uint64_t until);
-void op_entry(struct op *op, struct inode *in, const struct stat *st, uint64_t until);
-void op_created(struct op *op, struct inode *in, const struct stat *st);
-/* A name that does not exist. */
-void op_absent(struct op *op);
-/* false: the kernel did not take it, there will be no release. */
-bool op_opened(struct op *op);
-void op_bytes(struct op *op, struct slice bytes);
-void op_part(struct op *op, struct slice all); /* op->size bytes from op->offset */
-void op_written(struct op *op, size_t len);
-void op_free(struct op *op); /* after a reply sent by the handler itself */
-/* The update's slices must live as long as the operation. */
-void op_update(struct op *op, const struct update *update, cache_update_fn *done);
-/* The same replies where no operation had to be made. */
-void reply_attr(fuse_req_t req, struct inode *in, const struct stat *st, uint64_t until);
-void reply_entry(fuse_req_t req, struct inode *in, const struct stat *st, uint64_t until);
-bool reply_opened(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi);
-void reply_absent(fuse_req_t req, struct fs *fs);
-/* size bytes of all from offset. */
-void reply_part(fuse_req_t req, struct slice all, uint64_t offset, size_t size);
-
 /* ---- kernel.c: what the kernel keeps, and taking it back ---- */
 extern const struct cache_events kernel_events; /* cookie: the fs */
 /* Seconds for which the kernel may keep what is told now; in->until is noted. */
@@ -416,8 +343,8 @@ bool names_boundary(struct slice subscript, size_t at);
 
 /* ---- control.c: the directory .ecp ---- */
 #define CONTROL_DIR    ".ecp"
-#define CONTROL_STATS  "stats"  /* lines of `name number` */
-#define CONTROL_STATUS "status" /* lines of `name value` */
+#define CONTROL_STATS  "stats"            /* lines of `name number` */
+#define CONTROL_STATUS "status"           /* lines of `name value` */
 extern const char *const control_files[]; /* ends in NULL */
 
 typedef void control_fn(void *cookie, struct buf *out);
@@ -453,45 +380,6 @@ void locks_list(struct op *op);
 void locks_read(fuse_req_t req, struct inode *in, const struct fuse_file_info *fi, size_t size,
                 off_t offset);
 void locks_read_end(struct fs *fs, uint64_t handle);
-
-/* ---- handlers ---- */
-void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
-void fs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
-void fs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
-void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_access(fuse_req_t req, fuse_ino_t ino, int mask);
-void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                struct fuse_file_info *fi);
-void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
-void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
-void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
-void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-               const char *newname, unsigned int flags);
-void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-               struct fuse_file_info *fi);
-void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
-void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
-void fs_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off,
-              struct fuse_file_info *fi);
-void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
-void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-/* What is left of a FLUSH when its owner's locks are gone. */
-void fs_flush_content(fuse_req_t req, struct inode *in);
-void fs_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op);
-void fs_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
-              int sleep);
-void fs_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock);
-void fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
-void fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                    struct fuse_file_info *fi);
-void fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
-void fs_statfs(fuse_req_t req, fuse_ino_t ino);
-void fs_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
-void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
 
 /* ---- ops.c ---- */
 extern const struct fuse_lowlevel_ops fs_ops;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GETATTR, SETATTR, STATFS: what stat shows, and changing it. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <errno.h>
 

@@ -12,14 +12,21 @@ void listing_reset(struct listing *l)
     buf_clear(&l->names);
 }
 
-void listing_free(struct listing *l)
+void listing_restart(struct listing *l)
 {
-    for (size_t i = 0; i < l->mark_count; i++)
-        buf_free(&l->marks[i].from);
-    for (size_t i = 0; i < l->local_count; i++)
-        buf_free(&l->local_names[i]);
+    listing_reset(l);
+    l->first = 0;
+    while (l->mark_count)
+        buf_free(&l->marks[--l->mark_count].from);
+    while (l->local_count)
+        buf_free(&l->local_names[--l->local_count]);
     for (size_t i = 0; i < 3; i++)
         buf_free(&l->more[i]);
+}
+
+void listing_free(struct listing *l)
+{
+    listing_restart(l);
     free(l->local_names);
     free(l->marks);
     free(l->items);
@@ -95,6 +102,9 @@ static size_t local_name(const struct inode *dir, const struct inode *in, char *
             return 0;
         return names_more(sub, from, out);
     }
+    if (in->kind == INODE_VALUE && dir->kind == INODE_DIR &&
+        slice_equal(key_slice(&in->key), key_slice(&dir->key)))
+        return (size_t)(stpcpy(out, ".value") - out);
     if (in->kind != INODE_FILE ||
         !slice_equal(key_parent(key_slice(&in->key)), key_slice(&dir->key)))
         return 0;
@@ -121,6 +131,18 @@ void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l)
         l->local_names[l->local_count] = (struct buf){0};
         buf_append(&l->local_names[l->local_count++], name, len);
     }
+}
+
+bool listing_has_locals(struct fs *fs, const struct inode *dir)
+{
+    struct inode *in;
+    char name[NAME_MAX_LEN + 1];
+
+    LIST_FOREACH (in, &fs->locals, local) {
+        if (local_name(dir, in, name))
+            return true;
+    }
+    return false;
 }
 
 static bool more_before(struct listing *l, struct slice name)

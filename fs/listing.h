@@ -3,7 +3,7 @@
 #ifndef FS_LISTING_H
 #define FS_LISTING_H
 
-#include "fs/fs.h"
+#include "fs/op.h"
 
 struct item {
     uint32_t name_at;
@@ -31,10 +31,10 @@ struct listing {
     struct item *items;
     size_t count, capacity;
     struct buf names;
-    uint64_t first; /* number before that of items[0] */
-    uint64_t until; /* loop_now() up to which the page may be served; 0: not leased */
-    bool kept;      /* by the kernel */
-    size_t known;   /* nodes of an answer which it knows then, */
+    uint64_t first;       /* number before that of items[0] */
+    uint64_t until;       /* loop_now() up to which the page may be served; 0: not leased */
+    bool kept;            /* by the kernel */
+    size_t known;         /* nodes of an answer which it knows then, */
     uint64_t known_until; /* and loop_now() up to which it knows them all */
     bool to_end;
     struct buf last; /* last level of the page */
@@ -51,6 +51,8 @@ struct listing {
 
 /* Empties the current page. */
 void listing_reset(struct listing *l);
+/* As it was when the directory was opened. */
+void listing_restart(struct listing *l);
 void listing_free(struct listing *l);
 void listing_add(struct listing *l, struct slice name, bool dir, uint64_t ino);
 /* What comes with items[i], for who goes on behind it: a number of 31 bits or the item's number. */
@@ -60,8 +62,9 @@ uint64_t listing_find(const struct listing *l, uint64_t cookie);
 /* Of the node that an item of dir stands for. False: it is none. */
 bool listing_key(const struct inode *dir, const struct listing *l, const struct item *it,
                  struct key *key);
-/* What this mount alone knows of below dir. */
+/* What this mount alone knows of below dir, and whether there is such. */
 void listing_add_locals(struct fs *fs, struct inode *dir, struct listing *l);
+bool listing_has_locals(struct fs *fs, const struct inode *dir);
 /*
  * The kernel takes the names of a READDIRPLUS as of the epoch that it has when it comes to them,
  * not of the one when they were asked for. So until it is known that it has them, or long enough
@@ -76,6 +79,8 @@ uint64_t listing_last_told(const struct fs *fs, struct slice dir);
 bool listing_is_under_way(const struct fs *fs, uint64_t number);
 /* The oldest epoch in which one was told that may not have been taken yet; fs->epoch if none. */
 uint64_t listing_told_epoch(const struct fs *fs);
+/* What there is room for of the current page, from op->offset on. */
+void listing_answer(struct op *op, struct listing *l);
 /* false: the entry lies beyond the names that begin as this directory says. */
 bool listing_add_entry(struct inode *dir, struct listing *l, const struct entry *e);
 

@@ -4,6 +4,7 @@
 #define FS_LOCK_ASK_H
 
 #include "fs/lock.h"
+#include "fs/op.h"
 
 enum ask_kind {
     ASK_LOCK,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LOOKUP, FORGET: what a name is. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <errno.h>
 
@@ -48,6 +48,12 @@ static void lookup_ask(void *cookie, int error)
 
 static void more_ask(struct op *op, bool after);
 
+static void more_found(struct op *op, int error)
+{
+    op->error = error;
+    op->then(op);
+}
+
 static bool more_seen(struct op *op, const struct page *page, bool *beyond)
 {
     uint8_t bytes[SUBSCRIPT_MAX_LEN];
@@ -74,11 +80,9 @@ static void more_done(void *cookie, int error, const struct page *page, uint64_t
     (void)until;
     op->call = NULL;
     if (!error && more_seen(op, page, &beyond)) {
-        struct inode *in = inode_get(op->fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
-        attr_of_local(op->fs, in, &op->st);
-        op_entry(op, in, &op->st, 0);
+        more_found(op, 0);
     } else if (error || beyond || page->to_end || page->count == 0) {
-        op_error(op, error ? error : ECP_ENOENT);
+        more_found(op, error ? error : ECP_ENOENT);
     } else {
         struct slice last = page->entries[page->count - 1].sub;
         buf_clear(&op->bytes);
@@ -93,16 +97,29 @@ static void more_ask(struct op *op, bool after)
         cache_page(op->fs->cache, key_slice(&op->key), buf_slice(&op->bytes), after, more_done, op);
 }
 
-static void more_lookup(struct op *op)
+void lookup_more(struct op *op)
 {
     struct key level = op->key;
 
     if (key_append(&level, buf_slice(&op->text)) != 0) {
-        op_error(op, ECP_ENOENT);
+        more_found(op, ECP_ENOENT);
         return;
     }
     buf_append_slice(&op->bytes, key_last(key_slice(&level)));
     more_ask(op, false);
+}
+
+static void more_entry(struct op *op)
+{
+    struct inode *in;
+
+    if (op->error) {
+        op_error(op, op->error);
+        return;
+    }
+    in = inode_get(op->fs, INODE_MORE, key_slice(&op->key), buf_slice(&op->text));
+    attr_of_local(op->fs, in, &op->st);
+    op_entry(op, in, &op->st, 0);
 }
 
 /* What this mount holds itself: scratch files, directories made for long names. */
@@ -130,7 +147,8 @@ static void lookup_local(fuse_req_t req, struct fs *fs, struct inode *dir, enum 
         struct op *op = op_new(fs, req, dir);
         op->key = *key;
         buf_append_slice(&op->text, buf_slice(&fs->name));
-        more_lookup(op);
+        op->then = more_entry;
+        lookup_more(op);
     } else {
         fuse_reply_err(req, ENOENT);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An operation under way: its one reply, and what an interrupt does to it. */
 #include "fs/lock.h"
+#include "fs/op.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,8 +22,9 @@ void op_free(struct op *op)
         inode_release(fs, op->in);
     }
     if (op->leaving) {
-        op->leaving->leaving--;
         op->leaving->pins--;
+        if (--op->leaving->leaving == 0)
+            content_unload(op->leaving);
         inode_release(fs, op->leaving);
     }
     if (op->other) {
@@ -84,7 +86,7 @@ void op_keep_bytes(struct op *op, struct inode *in, inode_done_fn *step)
         in->leaving++;
         in->pins++;
     }
-    if (in && in->opens > 0 && !in->have && !in->fresh)
+    if (in && in->opens > 0 && !in->have)
         op_load(op, in, step);
     else if (in && in->flushing)
         op_flush(op, in, step);
@@ -277,6 +279,20 @@ void op_written(struct op *op, size_t len)
     op_free(op);
 }
 
+bool op_takes_away(const struct fs *fs, struct slice key)
+{
+    const struct op *op;
+
+    LIST_FOREACH (op, &fs->waiting, waiting) {
+        const struct update *u = &op->update;
+        bool moves = op->updated && u->kind == UPDATE_MOVE && slice_has_prefix(key, u->key);
+        bool ends = op->updated && op->leaving && slice_equal(key, key_slice(&op->leaving->key));
+        if (moves || ends)
+            return true;
+    }
+    return false;
+}
+
 /* ---- updates: neither sent nor told of before the kernel knows ---- */
 
 static void update_settle(void *cookie)
@@ -311,6 +327,12 @@ static void update_send(void *cookie)
         op->settling = loop_timer(op->fs->loop, LOOP_MS, update_send, op);
     else
         op->call = cache_update(op->fs->cache, &op->update, 1, update_done, op);
+}
+
+void op_updated(void *cookie, int error, uint64_t stamp)
+{
+    (void)stamp;
+    op_error(cookie, error);
 }
 
 void op_update(struct op *op, const struct update *update, cache_update_fn *done)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of FUSE operations and what is agreed with the kernel at the start. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 static void fs_init(void *userdata, struct fuse_conn_info *conn)
 {

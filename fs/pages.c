@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files in the kernel's page cache: which handles use it, and what it is filled with. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <fcntl.h>
 

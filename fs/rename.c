@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RENAME: nodes with all below them, values, scratch files that become nodes. */
-#include "fs/fs.h"
+#include "fs/listing.h"
 
 #include <errno.h>
 #include <stdio.h> /* RENAME_NOREPLACE */
@@ -42,27 +42,12 @@ static void rename_applied(struct op *op)
     }
 }
 
-static void rename_done(void *cookie, int error, uint64_t stamp)
-{
-    struct op *op = cookie;
-    struct inode *there =
-        error ? inode_find(op->fs, op->to_kind, key_slice(op->to), NO_TEXT) : NULL;
-
-    (void)stamp;
-    if (there)
-        content_unload(there);
-    op_error(op, error);
-}
-
 static void rename_send(void *cookie, int error)
 {
     struct op *op = cookie;
     struct update u = {.kind = UPDATE_MOVE, .key = key_slice(&op->key), .value = key_slice(op->to)};
 
-    if (error) {
-        op_error(op, error);
-        return;
-    }
+    (void)error; /* what is replaced and could not be read is replaced all the same */
     u.flags = UPDATE_KEEP_DIR | (op->to_kind == INODE_FILE ? UPDATE_IN_DIR : 0);
     if (op->kind == INODE_VALUE || op->to_kind == INODE_VALUE)
         u.flags |= UPDATE_VALUE_ONLY;
@@ -85,7 +70,7 @@ static void rename_send(void *cookie, int error)
     if (op->flags & RENAME_NOREPLACE)
         u.cond = COND_ABSENT;
     op->applied = rename_applied;
-    op_update(op, &u, rename_done);
+    op_update(op, &u, op_updated);
 }
 
 static void rename_keep(void *cookie, int error)
@@ -103,11 +88,21 @@ static void rename_scratch(struct op *op)
     struct inode *in = inode_find(op->fs, INODE_SCRATCH, key_slice(&op->key), buf_slice(&op->text));
 
     if (!in || op->kind != INODE_SCRATCH) {
-        op_error(op, in ? ECP_EINVAL : op->kind == INODE_SCRATCH ? ECP_ENOENT : ECP_EINVAL);
+        op_error(op, op->kind == INODE_SCRATCH ? ECP_ENOENT : ECP_EINVAL);
         return;
     }
+    inode_set_local(op->fs, in, false);
     inode_rekey(op->fs, in, INODE_SCRATCH, key_slice(op->to), buf_slice(&op->bytes));
+    inode_set_local(op->fs, in, true);
     op_error(op, 0);
+}
+
+/* A directory that is empty as far as the server knows. */
+static bool replaces_locals(const struct op *op)
+{
+    struct inode *there = inode_find(op->fs, INODE_DIR, key_slice(op->to), NO_TEXT);
+
+    return op->to_kind == INODE_FILE && there && listing_has_locals(op->fs, there);
 }
 
 void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -135,6 +130,8 @@ void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
         op_errno(op, EXDEV); /* many nodes whose names only begin alike: mv copies */
     } else if (op->to_kind == INODE_SCRATCH) {
         rename_scratch(op);
+    } else if (replaces_locals(op)) {
+        op_error(op, ECP_ENOTEMPTY);
     } else {
         in = inode_find(fs, op->kind, key_slice(&op->key), buf_slice(&op->text));
         op->mutation = true;

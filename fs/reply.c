@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies to the kernel, and what it takes with them: references, timeouts. */
-#include "fs/fs.h"
+#include "fs/op.h"
 
 #include <errno.h>
 

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "fs/lock.h"
+#include "fs/op.h"
 #include "fs/upstream_net.h"
 
 /*
