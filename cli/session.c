@@ -118,7 +118,7 @@ static const char *cure(int error)
     case ECP_ENAMESPACE:
         return "the server's ecpd.conf lists its namespaces";
     case ECP_ENOSPC:
-        return "free disk space or raise the database's limit in ecpd.conf";
+        return "free disk space or raise the database's limit in ecpd.conf; see the server's log";
     case ECP_EDISCONNECTED:
         return "whether an update under way was applied is not known: look before repeating it";
     case ECP_EKEYLONG:
