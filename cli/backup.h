@@ -9,7 +9,6 @@
 #define BACKUP_UNFINISHED "backup.ecp.unfinished"
 
 struct backup_progress {
-    struct cli *cli;
     bool quiet; /* neither progress nor a summary */
     bool shown; /* a line that is not ended stands on the terminal */
     uint64_t next;

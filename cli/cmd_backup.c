@@ -49,12 +49,6 @@ struct target_dir {
     int number; /* errno of a failed write */
 };
 
-static int write_stream(int fd, struct slice bytes, int *number)
-{
-    *number = cli_write(fd, bytes);
-    return !*number ? 0 : *number == ENOSPC || *number == EDQUOT ? ECP_ENOSPC : ECP_EIO;
-}
-
 static bool is_empty(const char *path)
 {
     DIR *dir = opendir(path);
@@ -133,7 +127,8 @@ struct backup_run {
 static int write_some(void *cookie, struct slice bytes)
 {
     struct backup_run *run = cookie;
-    return write_stream(run->target.fd, bytes, &run->target.number);
+    run->target.number = cli_write(run->target.fd, bytes);
+    return run->target.number ? ECP_EIO : 0;
 }
 
 static void progress(void *cookie, const struct store_backup *b)

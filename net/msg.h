@@ -234,8 +234,8 @@ int msg_get_space(struct slice payload, struct space *m);
 
 /*
  * MSG_UPDATE: u64 sequence (1, 2, 3 ... in each session), u32 count, the updates. Built in place:
- * put_update appends one, msg_update_end patches the count. Decoding checks every update (as
- * update_check of the store does).
+ * put_update appends one, msg_update_end patches the count. Decoding checks that every update is
+ * as base/model.h says.
  */
 size_t msg_update_begin(struct buf *out, uint64_t sequence, uint64_t answered); /* returns a mark */
 void msg_put_update(struct buf *out, const struct update *update);

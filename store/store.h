@@ -161,8 +161,8 @@ typedef void store_plan_fn(void *cookie, int error, const struct store_touch *to
 
 /*
  * Plans a batch: reads the present state, changes nothing. `updates` and all they point to must
- * stay until done, which is called in a later turn, in the order of the calls. Keys and lengths
- * must have been checked (update_check). Cancelled by store_read_cancel.
+ * stay until done, which is called in a later turn, in the order of the calls. They must be as
+ * base/model.h says. Cancelled by store_read_cancel.
  *
  * A plan rests on what it read: that a node exists, that a directory has other children. So:
  *
@@ -206,7 +206,7 @@ struct store_source {
 
 /*
  * Applies a batch atomically, after every batch given before. `updates` and all they point to must
- * stay until done. Keys and lengths must have been checked (update_check). done waits while memory
+ * stay until done. They must be as base/model.h says. done waits while memory
  * or journal have no room; it waits for the disk only with wait_durable. Errors that are not about
  * one update: ECP_ENOSPC while there is no room in the database or on disk, ECP_EIO from when the
  * journal could not be written.
@@ -241,10 +241,6 @@ bool store_tells_durable(const struct store *store);
  * the engine, and the journal behind it is removed.
  */
 void store_checkpoint(struct store *store);
-
-/* Whether one update is well-formed: kind, condition, flags, key, lengths. 0, ECP_EINVAL,
- * ECP_EKEYLONG, ECP_EVALUELONG. */
-int update_check(const struct update *update);
 
 /* ---- Sessions, which outlive the process. In an unjournaled database nothing is known of any. ---- */
 
