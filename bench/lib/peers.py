@@ -46,30 +46,31 @@ class Sshd:
         self.run, self.port = run, free_port()
         program = need("sshd", "openssh-server")
         need("sshfs", "sshfs")
-        for key in ("host", "user"):
-            run_command([need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f",
-                         run.path(f"ssh.{key}")])
+        name = "sshd" + run.number()
+        self.key = {key: run.path(f"{name}.{key}") for key in ("host", "user")}
+        for path in self.key.values():
+            run_command([need("ssh-keygen", "openssh-client"), "-q", "-t", "ed25519", "-N", "", "-f", path])
         if os.geteuid() == 0 and not os.path.isdir("/run/sshd"):
             os.mkdir("/run/sshd", 0o755)  # where sshd wants to separate privileges
             run.at_end(lambda: os.rmdir("/run/sshd"))
-        config = run.path("sshd.conf")
+        config = run.path(name + ".conf")
         with open(config, "w") as file:
             file.write(f"""Port {self.port}
 ListenAddress 127.0.0.1
-HostKey {run.path('ssh.host')}
-AuthorizedKeysFile {run.path('ssh.user.pub')}
+HostKey {self.key['host']}
+AuthorizedKeysFile {self.key['user']}.pub
 PidFile none
 StrictModes no
 UsePAM no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 """)
-        self.daemon = Daemon(run, "sshd" + run.number(), [program, "-D", "-e", "-f", config], core)
+        self.daemon = Daemon(run, name, [program, "-D", "-e", "-f", config], core)
         self.daemon.wait_until("sshd listens", lambda: connects(self.port))
 
     def mount(self, directory, port=None, core=None):
         """With sshfs's own defaults: names and attributes are cached for 20 s, and never recalled."""
-        options = (f"IdentityFile={self.run.path('ssh.user')},IdentitiesOnly=yes,StrictHostKeyChecking=no,"
+        options = (f"IdentityFile={self.key['user']},IdentitiesOnly=yes,StrictHostKeyChecking=no,"
                    "UserKnownHostsFile=/dev/null,LogLevel=ERROR,BatchMode=yes")
         return Mount(self.run, "sshfs", ["sshfs", "-f", "-F", "/dev/null", "-p", str(port or self.port), "-o", options,
                                          f"{getpass.getuser()}@127.0.0.1:{directory}", None], core)

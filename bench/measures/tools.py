@@ -11,7 +11,7 @@ from lib.servers import Ecpd, ecpfs
 from lib.table import Table
 from lib.tree import write_zwr
 
-TITLE = "tools over a tree; cold: a new mount (ext4: caches dropped), warm: once more"
+TITLE = "tools over a tree; cold: a new mount (ext4: caches dropped), warm: once more, again: a third time"
 # (name, command in the tree, what its output must be the same as: lines in any order, or not looked at)
 READERS = [("find", "find . -type f", True), ("ls -lR", "ls -lR . | wc -l", True), ("grep -r", "grep -r 7 .", True),
            ("tar c", "tar -cf - . | wc -c", False)]
@@ -59,6 +59,7 @@ def read(run, table, side):
         table.add(f"{name}, cold", "s", side.name, timed(command, side.tree + "/T", out))
         if side.name != "sshfs" or name == "find":  # its data are not kept: warm is as cold, and takes as long
             table.add(f"{name}, warm", "s", side.name, timed(command, side.tree + "/T", out))
+            table.add(f"{name}, again", "s", side.name, timed(command, side.tree + "/T", out))
         if compared and not os.path.exists(expected):
             subprocess.run(f"LC_ALL=C sort '{out}' >'{expected}'", shell=True, check=True)
         if compared:
