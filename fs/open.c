@@ -147,10 +147,12 @@ void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         control_open(op);
     else if (in->kind >= INODE_LOCK)
         open_lock(op);
-    else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
-        open_finish(op, NULL, 0); /* what was written before is never seen */
+    else if (in->leaving && content_unsent(in))
+        open_left_wait(op);
     else if (in->leaving)
         op_load(op, in, open_left);
+    else if (in->kind == INODE_SCRATCH || ((fi->flags & O_TRUNC) && content_unsent(in)))
+        open_finish(op, NULL, 0); /* what was written before is never seen */
     else
         op_flush(op, in, open_ask);
 }
