@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/ref.h"
 
+#define AWAY_RETRY (10 * LOOP_MS) /* while an update is under way that may take a whole lease */
+
 /* One round of sending: what was pending when it began. */
 struct flush {
     struct fs *fs;
@@ -250,7 +252,11 @@ static void flush_send(void *cookie)
     struct buf line = {0}, tail = {0};
     struct update u;
 
-    if (kernel_unsettled(f->fs) || op_takes_away(f->fs, key_slice(&in->key))) {
+    if (op_takes_away(f->fs, key_slice(&in->key))) {
+        loop_timer(f->fs->loop, AWAY_RETRY, flush_send, f);
+        return;
+    }
+    if (kernel_unsettled(f->fs)) {
         loop_timer(f->fs->loop, LOOP_MS, flush_send, f);
         return;
     }
