@@ -62,17 +62,18 @@ def bars(path, table, title, subtitle):
     return draw(path, 900, int(140 + 17 * height), commands + ["plot " + ", ".join(plots)])
 
 
-def lines(path, table, title, panels, zero=None):
+def lines(path, table, title, panels, zero=None, kind=lambda what: what):
     """Panels side by side: (label of y, log y?, [(what, side, label)]); x is the table's axis. What is the same
-    operation has the same colour, peers are dashed. zero: where 0 is shown, on an axis without a place for it."""
+    kind(what) has the same colour in all of them, peers are dashed. zero: where 0 is shown, on an axis without a place
+    for it."""
     commands = [f"set multiplot layout 1,{len(panels)} title {quoted(title)} font ',14'", "set logscale x", "set autoscale xfix",
                 f"set xlabel {quoted(table.axis)} offset 0,0.5", "set key outside below center reverse Left maxcols 2", "set format x '%.0s%c'"]
     if zero:
         marks = sorted({x for _, x in table.samples})
         commands.append("set xtics (" + ", ".join(f"'{x:g}' {x or zero:g}" for x in marks) + ")")
+    kinds = list(dict.fromkeys(kind(what) for _, _, curves in panels for what, _, _ in curves))
     for panel, (label, log, curves) in enumerate(panels):
         plots, highest = [], 0
-        kinds = list(dict.fromkeys(what for what, _, _ in curves))
         for number, (what, side, name) in enumerate(curves):
             dash = "" if side == OURS else "dt (6,3) "
             points = [(x, table.median(what, side, x)) for w, x in table.samples if w == what]
@@ -84,7 +85,7 @@ def lines(path, table, title, panels, zero=None):
             commands += [f"{x:g} {y:g}" for x, y in points]
             commands.append("EOD")
             plots.append(f"$c{panel}x{number} using 1:2 with linespoints lw 2 pt 7 ps 0.5 {dash}"
-                         f"lc rgb '{COLORS[kinds.index(what) % len(COLORS)]}' title {quoted(name)}")
+                         f"lc rgb '{COLORS[kinds.index(kind(what)) % len(COLORS)]}' title {quoted(name)}")
         commands += ["set logscale y" if log else "unset logscale y", "set yrange [0:*]" if not log else "set yrange [*:*]",
                      "set format y '%g'" if highest < 1000 and not log else "set format y '%.0s%c'", f"set ylabel {quoted(label)}"]
         if plots:
