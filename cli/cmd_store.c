@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -49,7 +50,10 @@ struct engine *store_open_reader(struct cli *cli, const char *directory, int dam
 {
     struct engine *engine = NULL;
     char *data = xasprintf("%s/data.mdb", directory), *why = NULL;
-    if (access(data, R_OK)) {
+    struct stat st;
+    if (stat(data, &st) == 0 && st.st_size == 0) {
+        *code = cli_failed(cli, "%s: it is empty: nothing of a database is there", data);
+    } else if (access(data, R_OK)) {
         *code = cli_failed(cli, "%s: %s%s", data, strerror(errno),
                            errno == ENOENT ? " (is that the directory of a database?)" : "");
     } else {
@@ -118,9 +122,11 @@ static int check(struct cli *cli, struct store_check *c)
     if (find_server(c->directory, &served, &why))
         code = cli_failed(cli, "%s", why);
     else if ((error = store_check(c)))
-        code = cli_failed(cli, "%s: %s", c->directory, error_text(error));
+        code = cli_failed(cli, "%s%s%s", c->why ? "" : c->directory, c->why ? "" : ": ",
+                          c->why ? c->why : error_text(error));
     else
         code = print_check(c, served);
+    free(c->why);
     free(why);
     return code;
 }

@@ -129,8 +129,12 @@ static int read_part(struct store_check *c, struct journal_read *read, struct jo
         tell(c, why);
         return 0;
     }
-    free(why);
-    return error == ECP_ECANCELED ? 0 : error;
+    if (error == 0 || error == ECP_ECANCELED) {
+        free(why);
+        return 0;
+    }
+    c->why = why;
+    return error;
 }
 
 /* What is kept before the checkpoint, and that this stands where a record ends. */

@@ -15,6 +15,7 @@ struct store_check {
     struct engine *engine;                           /* for reading */
     void (*problem)(void *cookie, const char *text); /* called for each thing found wrong */
     void *cookie;
+    char *why; /* of an error: a sentence, which the caller frees, or NULL */
     /* What was found. */
     uint64_t problems;
     uint64_t records, bytes; /* of the engine's nodes */

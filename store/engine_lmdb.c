@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine on LMDB: nodes and meta facts in two named databases of one environment. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "store/engine_lmdb_int.h"
 
 /*
@@ -297,6 +300,25 @@ static const struct engine_ops ops = {
     .close = close_env,
 };
 
+/* LMDB maps the file, and a page that is beyond its end is a SIGBUS: whoever looks for the reason
+ * finds it in the log. No more than that: the last pages may be free ones that were never written.
+ */
+static void warn_if_short(const struct lmdb *db, const char *directory)
+{
+    MDB_envinfo info;
+    MDB_stat s;
+    struct stat st;
+    mdb_filehandle_t fd;
+    if (mdb_env_info(db->env, &info) || mdb_env_stat(db->env, &s) || mdb_env_get_fd(db->env, &fd) ||
+        fstat(fd, &st))
+        return;
+    uint64_t pages = (info.me_last_pgno + 1) * (uint64_t)s.ms_psize;
+    if ((uint64_t)st.st_size < pages)
+        log_warning("%s/data.mdb has %" PRIu64 " bytes, its pages have %" PRIu64
+                    ": if it was cut off, restore a backup",
+                    directory, (uint64_t)st.st_size, pages);
+}
+
 static int open_databases(struct lmdb *db, unsigned flags)
 {
     MDB_txn *txn;
@@ -329,6 +351,8 @@ static int open_env(const char *directory, uint64_t limit, unsigned flags, struc
         (rc = mdb_env_set_mapsize(db->env, map_size(db))) ||
         (rc = mdb_env_open(db->env, directory, flags | MDB_NOTLS | MDB_NORDAHEAD, 0600)))
         goto err1;
+    if (!(flags & MDB_RDONLY))
+        warn_if_short(db, directory);
     if ((rc = open_databases(db, flags)))
         goto err1;
     *engine = &db->engine;

@@ -8,6 +8,8 @@
 #include "base/mutation.h"
 #include "store/record.h"
 
+#define SEGMENT_MAX (UINT64_C(1) << 31) /* bytes: more than any batch's record makes one have */
+
 struct numbers {
     uint64_t *list;
     size_t count, cap;
@@ -60,6 +62,8 @@ static int load(const struct journal_read *r, uint64_t segment, struct buf *byte
         goto out;
     buf_clear(bytes);
     error = r->io->ops->size(r->io, file, &size);
+    if (error == 0 && size > SEGMENT_MAX)
+        error = ECP_ECORRUPT;
     if (error == 0) {
         buf_reserve(bytes, size);
         error = r->io->ops->read(r->io, file, 0, bytes->data, size);

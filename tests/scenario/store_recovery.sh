@@ -86,6 +86,22 @@ assert_fails "check of a damaged journal" ecp check "$dir/user"
 assert_fails "a start with a damaged journal" ecpd --foreground --config "$dir/ecpd.conf" --data "$dir/data"
 assert_said "${journal##*/}: damaged at offset"
 
+# Files that cannot be what they are called.
+truncate -s 1T "$journal" || fail "no sparse file"
+assert_fails "check of a journal that is too large" ecp check "$dir/user"
+grep -q "${journal##*/}: " "$dir/out" || fail "the file is not named: $(cat "$dir/out")"
+assert_fails "a start with a journal that is too large" ecpd --foreground --config "$dir/ecpd.conf" --data "$dir/data"
+assert_said "${journal##*/}: cannot be read: stored data is corrupt"
+rm "$journal" && mkdir "$journal"
+assert_fails "check with a directory for a journal" ecp check "$dir/user"
+assert_said "${journal##*/}: Is a directory"
+rmdir "$journal" && truncate -s 8192 "$dir/user/data.mdb"
+(ulimit -c 0; ASAN_OPTIONS=$ASAN_OPTIONS:handle_sigbus=0 exec timeout 20 ecpd --foreground --config "$dir/ecpd.conf" --data "$dir/data") >"$dir/out" 2>&1
+grep -q 'user/data.mdb has 8192 bytes.* cut off' "$dir/out" || fail "nothing is said: $(cat "$dir/out")"
+: >"$dir/user/data.mdb"
+assert_fails "check of an empty file" ecp check "$dir/user"
+assert_said 'data.mdb: it is empty'
+
 for entry in 'durability = "often"' 'durability = "interval=0"' 'acknowledge = "never"' 'memory = "9"'; do
     printf 'database user { directory = "%s/other"; %s }\n' "$dir" "$entry" | tr ';' '\n' >"$dir/bad.conf"
     assert_fails "$entry" ecpd --foreground --config "$dir/bad.conf" --data "$dir/data"
