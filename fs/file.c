@@ -225,14 +225,20 @@ static void sync_flushed(void *cookie, int error)
 void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct op *op = op_new(fs, req, inode_by_id(fs, ino));
+    struct inode *in = inode_by_id(fs, ino);
+    struct op *op;
 
     (void)datasync;
-    if (op->in->whole == fi->fh)
-        content_end(op->in);
+    if (in->lost && lock_is_lost(in, fi->fh)) {
+        fuse_reply_err(req, EIO);
+        return;
+    }
+    if (in->whole == fi->fh)
+        content_end(in);
+    op = op_new(fs, req, in);
     op->mutation = true;
     op_watch_caller(op);
-    op_flush(op, op->in, sync_flushed);
+    op_flush(op, in, sync_flushed);
 }
 
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -238,6 +238,8 @@ void fs_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     if (fi)
         op->fi = *fi;
     op->offset = (uint64_t)attr->st_size;
+    if (fi && in->lost && lock_is_lost(in, fi->fh))
+        err = EIO;
     if (err) {
         op_errno(op, err);
     } else if ((to_set & FUSE_SET_ATTR_SIZE) && !in->gone && pages_refuse(in)) {

@@ -214,6 +214,8 @@ def losing(path, ready, go):
     for action in (
         lambda: os.pread(fd, 10, 0),
         lambda: os.pwrite(fd, b"late", 0),
+        lambda: os.ftruncate(fd, 0),
+        lambda: os.fsync(fd),
         lambda: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
         lambda: fcntl.flock(fd, fcntl.LOCK_UN),
     ):

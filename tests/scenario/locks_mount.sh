@@ -192,7 +192,7 @@ flock_lost() { [ "$(stat_of "$a" locks_lost)" = 1 ]; }
 wait_until 20 flock_lost || fail "the loss is not told"
 touch "$dir/lost"
 wait $loser
-assert_eq "EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "a lost lock"
+assert_eq "EIO EIO EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "a lost lock"
 
 # A mount that is killed: its locks are free at once over a unix socket, after the window over TCP.
 flock -F "$b/F/f" sleep 100 &
@@ -226,4 +226,4 @@ touch "$dir/lost"
 wait $waiter
 assert_eq 0 $? "who waited got the lock"
 wait $loser
-assert_eq "EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "locks of an ended session"
+assert_eq "EIO EIO EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "locks of an ended session"
