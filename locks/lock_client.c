@@ -11,6 +11,7 @@ static void call_end(struct lock_call *call)
     struct lock_client *c = call->client;
     struct client_owner *o = call->owner;
 
+    TAILQ_REMOVE(&c->calls, call, all);
     loop_cancel(c->loop, call->soon);
     buf_free(&call->text);
     free(call);
@@ -81,7 +82,6 @@ static void answered(void *cookie, int error, uint64_t stamp)
     call_lock_fn *done = call->done;
     void *done_cookie = call->cookie;
 
-    TAILQ_REMOVE(&c->calls, call, all);
     call->upstream = NULL;
     if (call->soon)
         return; /* passed on here; tell is about to come */
@@ -121,6 +121,7 @@ static struct lock_call *call_new(struct lock_client *c, const struct call_lock_
         memcpy(call->name, item->name.data, len);
     call->process = args->who.process;
     buf_append_slice(&call->text, args->who.text);
+    TAILQ_INSERT_TAIL(&c->calls, call, all);
     return call;
 }
 
@@ -203,7 +204,6 @@ struct lock_call *lock_client_lock(struct lock_client *c, const struct call_lock
     asked.replace = false;
     asked.delegable = call->keepable;
     c->stats.asked++;
-    TAILQ_INSERT_TAIL(&c->calls, call, all);
     call->upstream = c->up.lock(c->up.cookie, &asked, answered, call);
     return call;
 }
@@ -272,6 +272,7 @@ struct lock_client *lock_client_new(struct loop *loop, const struct lock_upstrea
     TAILQ_INIT(&c->idle);
     TAILQ_INIT(&c->calls);
     TAILQ_INIT(&c->unlocks);
+    LIST_INIT(&c->unlocked);
     return c;
 }
 
@@ -284,10 +285,9 @@ void lock_client_free(struct lock_client *c)
 
     if (!c)
         return;
-    while ((call = TAILQ_FIRST(&c->calls))) {
-        TAILQ_REMOVE(&c->calls, call, all);
+    while ((call = TAILQ_FIRST(&c->calls)))
         call_end(call);
-    }
+    unlocked_forget(c);
     while ((u = TAILQ_FIRST(&c->unlocks))) {
         TAILQ_REMOVE(&c->unlocks, u, all);
         free(u);

@@ -37,7 +37,8 @@ struct lock_upstream {
 };
 
 struct lock_client *lock_client_new(struct loop *loop, const struct lock_upstream *upstream);
-/* After the upstream, whose calls end without a word. What is kept goes with the session. */
+/* After the upstream, whose calls end without a word. What is kept goes with the session. No done
+ * is called any more. */
 void lock_client_free(struct lock_client *client);
 
 /* As call_lock; args->delegable is not looked at. done comes from the loop, exactly once. */

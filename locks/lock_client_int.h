@@ -36,7 +36,8 @@ struct kept {
     uint8_t name[];
 };
 
-/* A lock_client_lock, from the call to its done; and then until the server has answered. */
+/* A lock_client_lock, from the call to its done; or until the server has answered, if that is
+ * later. */
 struct lock_call {
     TAILQ_ENTRY(lock_call) all;
     struct lock_client *client;
@@ -72,8 +73,9 @@ struct lock_client {
     struct kept_tree kept;
     struct owner_tree owners;
     TAILQ_HEAD(, kept) idle;       /* the oldest first */
-    TAILQ_HEAD(, lock_call) calls; /* under way at the server, in their order */
+    TAILQ_HEAD(, lock_call) calls; /* in their order */
     TAILQ_HEAD(, client_unlock) unlocks;
+    LIST_HEAD(, unlocked) unlocked; /* without the server, and not yet told */
     struct lock_client_stats stats;
 };
 
@@ -120,6 +122,9 @@ void kept_split(struct lock_client *c, uint64_t owner, struct slice name);
 void client_unlock(struct lock_client *c, struct client_owner *o,
                    const struct call_lock_item *items, size_t count, call_done_fn *done,
                    void *cookie);
+
+/* Nobody is told of what was unlocked without the server. */
+void unlocked_forget(struct lock_client *c);
 
 /* ---- lock_client.c ---- */
 

@@ -11,6 +11,8 @@ static struct call_lock_who who_of(const struct lock_call *call)
 }
 
 struct unlocked {
+    LIST_ENTRY(unlocked) all;
+    struct loop_event *soon;
     call_done_fn *done;
     void *cookie;
 };
@@ -20,6 +22,7 @@ static void unlocked(void *cookie)
     struct unlocked *u = cookie;
     struct unlocked copy = *u;
 
+    LIST_REMOVE(u, all);
     free(u);
     copy.done(copy.cookie, 0);
 }
@@ -31,8 +34,20 @@ static void done_soon(struct lock_client *c, call_done_fn *done, void *cookie)
     if (!done)
         return;
     u = xmalloc(sizeof(*u));
-    *u = (struct unlocked){done, cookie};
-    loop_soon(c->loop, unlocked, u);
+    *u = (struct unlocked){.done = done, .cookie = cookie};
+    u->soon = loop_soon(c->loop, unlocked, u);
+    LIST_INSERT_HEAD(&c->unlocked, u, all);
+}
+
+void unlocked_forget(struct lock_client *c)
+{
+    struct unlocked *u;
+
+    while ((u = LIST_FIRST(&c->unlocked))) {
+        loop_cancel(c->loop, u->soon);
+        LIST_REMOVE(u, all);
+        free(u);
+    }
 }
 
 /* ---- Asking the server ---- */

@@ -643,6 +643,30 @@ Test(lock_client, idle_lock_is_not_taken_by_who_is_unlocking)
     cr_assert_eq(lock_client_stats(seats[0].client)->local, 0u);
 }
 
+static void not_any_more(void *cookie, int error)
+{
+    cr_assert(false, "told after the end");
+}
+
+/* What was granted and unlocked here is about to be told when all of it ends. */
+Test(lock_client, nothing_is_told_after_the_end)
+{
+    struct seat *s = &seats[0];
+    struct owner *a = &s->owners[0], *b = &s->owners[1], *c = &s->owners[2];
+    struct call_lock_item item = {.name = key_slice(&names[3])};
+    lock(a, 1, 1, true);
+    lock(c, 3, 1, true);
+    quiet();
+    unlock(a, false);
+    lock(b, 1, 1, true);
+    lock_client_unlock(s->client, (uint64_t)c->index, &item, 1, not_any_more, NULL);
+    lock_client_free(s->client);
+    s->client = NULL;
+    test_loop_run(loop);
+    cr_assert_eq(b->mode, -1);
+    cr_assert(b->call);
+}
+
 static void random_owner(void)
 {
     struct owner *o = &seats[random_below(SEATS)].owners[random_below(OWNERS)];
