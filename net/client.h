@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the client's half: call.c makes calls, client_queue.c keeps them, client.c is the
- * session they go over, client_lease.c its lease, client_retain.c what is not yet durable of it. */
+/* Inside of the client's half: call.c makes calls, client_queue.c keeps them, client_again.c
+ * sends them again, client.c is the session they go over, client_lease.c its lease, client_retain.c
+ * what is not yet durable of it. */
 #ifndef NET_CLIENT_H
 #define NET_CLIENT_H
 
@@ -163,16 +164,6 @@ struct call *client_find(struct client *client, uint64_t id);
 void client_pump(struct client *client);
 /* Hands client->out to the connection, which must be there. */
 void client_flush(struct client *client);
-/* The connection is gone. Of what was sent and got no answer, that which is not kept is to be sent
- * again, in its order and before what waits. */
-void client_unsend(struct client *client);
-/* The server was started anew: what it has not answered is sent again, after what is declared to be
- * held and before what waits. Behind all that, since an unlock may wait there, RECLAIMED. */
-void client_reclaim(struct client *client);
-/* What was sent gets other sequence numbers, from 1 on, when it is sent again. */
-void client_renumber(struct client *client);
-/* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
-void client_end_sent(struct client *client);
 /* Every call that waits ends with error. */
 void client_end_waiting(struct client *client, int error);
 /* A frame without payload, at once. */
@@ -183,6 +174,32 @@ void client_send_kept(struct client *client, size_t mark);
 
 /* Ends a call that waits to be sent, in a later turn. */
 void client_end_call(struct client *client, struct call *call, int error);
+
+/* To the end of a list; from the one it is in. */
+void client_list_add(struct call_list *list, struct call *call);
+void client_list_remove(struct call *call);
+/* One that is in client->sent already: answers find it. */
+void client_table_add(struct client *client, struct call *call);
+/* From client->sent, or another list, to none. */
+void client_unqueue(struct client *client, struct call *call);
+/* Ends a call that is in no list, in a later turn. */
+void client_end_later(struct client *client, struct call *call, int error);
+/* An update has its answer, or will have none. */
+void client_land(struct client *client, struct call *call);
+
+/* ---- client_again.c ---- */
+
+/* The connection is gone. Of what was sent and got no answer, that which is not kept is to be sent
+ * again, in its order and before what waits. */
+void client_unsend(struct client *client);
+/* The server was started anew: what it has not answered is sent again, after what is declared to be
+ * held and before what waits. Behind all that, since an unlock may wait there, RECLAIMED. */
+void client_reclaim(struct client *client);
+/* What was sent gets other sequence numbers, from 1 on, when it is sent again. */
+void client_renumber(struct client *client);
+/* The session is gone: what is still in `sent` ends with ECP_EDISCONNECTED. */
+void client_end_sent(struct client *client);
+
 /* ---- call_lock.c ---- */
 
 /* MSG_LOCK_RECALL or MSG_LOCK_LOST: 0, or ECP_EPROTO when malformed. */

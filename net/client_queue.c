@@ -10,7 +10,7 @@
 
 /* Lists */
 
-static void list_add(struct call_list *list, struct call *call)
+void client_list_add(struct call_list *list, struct call *call)
 {
     call->list = list;
     call->next = NULL;
@@ -19,7 +19,7 @@ static void list_add(struct call_list *list, struct call *call)
     list->last = call;
 }
 
-static void list_remove(struct call *call)
+void client_list_remove(struct call *call)
 {
     struct call_list *list = call->list;
     *(call->prev ? &call->prev->next : &list->first) = call->next;
@@ -41,8 +41,7 @@ static void table_link(struct client *c, struct call *call)
     *slot = call;
 }
 
-/* One that is in c->sent already. */
-static void table_add(struct client *c, struct call *call)
+void client_table_add(struct client *c, struct call *call)
 {
     if (c->table_count++ < c->table_size) {
         table_link(c, call);
@@ -72,18 +71,16 @@ static void table_remove(struct client *c, struct call *call)
     c->table_count--;
 }
 
-/* From one list to none. */
-static void unqueue(struct client *c, struct call *call)
+void client_unqueue(struct client *c, struct call *call)
 {
     if (call->list == &c->sent)
         table_remove(c, call);
     if (call->list == &c->waiting)
         c->waiting_bytes -= call->len;
-    list_remove(call);
+    client_list_remove(call);
 }
 
-/* An update has its answer, or will have none. */
-static void land(struct client *c, struct call *call)
+void client_land(struct client *c, struct call *call)
 {
     if (!call->flying)
         return;
@@ -96,11 +93,11 @@ static void land(struct client *c, struct call *call)
 
 void client_forget(struct client *c, struct call *call)
 {
-    unqueue(c, call);
+    client_unqueue(c, call);
     if (call_is_update(call)) {
         c->updates--;
         c->update_bytes -= call->len;
-        land(c, call);
+        client_land(c, call);
     }
 }
 
@@ -141,18 +138,18 @@ static void end_calls(void *cookie)
         c->ending_event = loop_soon(c->loop, end_calls, c);
 }
 
-static void end_later(struct client *c, struct call *call, int error)
+void client_end_later(struct client *c, struct call *call, int error)
 {
     call->error = error;
-    list_add(&c->ending, call);
+    client_list_add(&c->ending, call);
     if (!c->ending_event)
         c->ending_event = loop_soon(c->loop, end_calls, c);
 }
 
 void client_end_call(struct client *c, struct call *call, int error)
 {
-    unqueue(c, call);
-    end_later(c, call, error);
+    client_unqueue(c, call);
+    client_end_later(c, call, error);
 }
 
 void client_end_waiting(struct client *c, int error)
@@ -174,121 +171,6 @@ void client_refuse_calls(struct client *c, int error)
         next = call->next;
         if (may_refuse(call->kind) && !call->flying && !call->reclaims)
             client_end_call(c, call, error);
-    }
-}
-
-void client_unsend(struct client *c)
-{
-    struct call_list waiting = c->waiting, kept = {0};
-    c->waiting = (struct call_list){0};
-    while (c->sent.first) {
-        struct call *call = c->sent.first;
-        unqueue(c, call);
-        list_add(call_is_once(call) ? &kept : &c->waiting, call);
-        if (!call_is_once(call))
-            c->waiting_bytes += call->len;
-    }
-    while (kept.first) {
-        struct call *call = kept.first;
-        list_remove(call);
-        list_add(&c->sent, call);
-        table_add(c, call);
-    }
-    while (waiting.first) {
-        struct call *call = waiting.first;
-        waiting.first = call->next;
-        list_add(&c->waiting, call);
-    }
-}
-
-static int reclaimed_answered(struct call *call, struct slice payload)
-{
-    return payload.len ? ECP_EPROTO : 0;
-}
-
-static void reclaimed_failed(struct call *call, int error, uint32_t index, const char *text)
-{
-}
-
-static const struct call_kind reclaimed_kind = {MSG_RECLAIMED, MSG_SYNCED, reclaimed_answered,
-                                                reclaimed_failed};
-
-static bool is_of_locks(const struct call *call)
-{
-    uint16_t type = call->kind->request;
-    return type == MSG_LOCK || type == MSG_UNLOCK || type == MSG_LOCK_FORCE;
-}
-
-/* From a list to another; but what was declared is declared anew, what was cancelled has been
- * forgotten by the server, and when no locks will be declared, nothing that was sent about them is
- * sent again. */
-static void take_calls(struct client *c, struct call_list *from, struct call_list *to)
-{
-    while (from->first) {
-        struct call *call = from->first;
-        unqueue(c, call);
-        if (call->reclaims || call->cancelled)
-            end_later(c, call, ECP_ECANCELED);
-        else if (call->sent && is_of_locks(call) && !c->config.reclaim)
-            end_later(c, call, ECP_EDISCONNECTED);
-        else if (call->kind == &reclaimed_kind)
-            call_free(call);
-        else
-            list_add(to, call);
-    }
-}
-
-static void wait_for(struct client *c, struct call_list *list)
-{
-    while (list->first) {
-        struct call *call = list->first;
-        list_remove(call);
-        list_add(&c->waiting, call);
-        c->waiting_bytes += call->len;
-    }
-}
-
-void client_reclaim(struct client *c)
-{
-    struct call_list again = {0}, waiting = {0};
-    take_calls(c, &c->waiting, &waiting);
-    take_calls(c, &c->sent, &again);
-    if (c->config.reclaim)
-        c->config.reclaim(c->config.cookie);
-    else if (c->config.session_lost)
-        c->config.session_lost(c->config.cookie);
-    wait_for(c, &again);
-    wait_for(c, &waiting);
-    client_submit(c, &reclaimed_kind, NULL);
-}
-
-void client_renumber(struct client *c)
-{
-    struct call *call;
-    while ((call = TAILQ_FIRST(&c->flight))) {
-        land(c, call);
-        call->sequence = 0;
-    }
-    for (call = c->sent.first; call; call = call->next)
-        call->sequence = 0;
-    c->last_sequence = 0;
-}
-
-void client_end_sent(struct client *c)
-{
-    struct call *call;
-    client_renumber(c);
-    while (c->sent.first)
-        client_end_call(c, c->sent.first, ECP_EDISCONNECTED);
-    /* Some wait to be sent again, or to declare what is held, to a server that was started anew. */
-    for (struct call *next, *waiting = c->waiting.first; (call = waiting); waiting = next) {
-        next = call->next;
-        if (call->kind == &reclaimed_kind) {
-            unqueue(c, call);
-            call_free(call);
-        } else if (call->reclaims || (call->sent && call_is_once(call))) {
-            client_end_call(c, call, ECP_EDISCONNECTED);
-        }
     }
 }
 
@@ -329,8 +211,8 @@ static void send_call(struct client *c, struct call *call)
 {
     put_call(c, call);
     if (call->id) {
-        list_add(&c->sent, call);
-        table_add(c, call);
+        client_list_add(&c->sent, call);
+        client_table_add(c, call);
     } else {
         call_free(call);
     }
@@ -366,7 +248,7 @@ static void pump_now(struct client *c)
         struct call *call = MUTATION(MUTATION_OVERTAKE) ? c->waiting.last : c->waiting.first;
         if (call_is_update(call) && !call->flying && client_retain_full(c))
             break;
-        unqueue(c, call);
+        client_unqueue(c, call);
         send_call(c, call);
         if (c->out.len >= FLUSH_SIZE)
             client_flush(c);
@@ -410,7 +292,7 @@ struct call *client_submit(struct client *c, const struct call_kind *kind, void 
     if (c->refusing && may_refuse(kind))
         return client_refuse(c, kind, c->refusing, cookie);
     struct call *call = new_call(c, kind, cookie);
-    list_add(&c->waiting, call);
+    client_list_add(&c->waiting, call);
     c->waiting_bytes += call->len;
     if (c->waiting_bytes >= FLUSH_SIZE)
         pump_now(c);
@@ -431,7 +313,7 @@ struct call *client_refuse(struct client *c, const struct call_kind *kind, int e
 {
     buf_clear(&c->scratch);
     struct call *call = new_call(c, kind, cookie);
-    end_later(c, call, error);
+    client_end_later(c, call, error);
     return call;
 }
 
