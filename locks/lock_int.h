@@ -25,7 +25,9 @@ RB_HEAD(lock_again, lock_request);
  * below. */
 struct lock_queue {
     struct lock_link_queue at[2], sub[2];
-    size_t count; /* in sub */
+    struct lock_link *seen_at[2], *seen_sub[2]; /* up to these the visit has seen all; or NULL */
+    uint64_t visit;                             /* lock_deadlock.c */
+    size_t count;                               /* in sub */
 };
 
 /* A name that somebody holds or waits for, or an ancestor of one. */

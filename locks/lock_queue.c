@@ -10,8 +10,7 @@ static void queue_add(struct lock_name *name, struct lock_link *link, int mode, 
     struct lock_queue *q = name->queue;
 
     if (!q) {
-        q = name->queue = xmalloc(sizeof(*q));
-        q->count = 0;
+        q = name->queue = xcalloc(1, sizeof(*q));
         for (int m = 0; m < 2; m++) {
             TAILQ_INIT(&q->at[m]);
             TAILQ_INIT(&q->sub[m]);
@@ -193,35 +192,54 @@ static struct lock_request *queue_blocker(struct lock_table *t, const struct loc
     return found;
 }
 
+/* Begins behind those at the queue's front that this visit has all seen: else, of many that wait
+ * for each other, each would pass by all before it. */
 static bool each_before(struct lock_table *t, struct lock_link_queue *queue,
-                        const struct lock_wait *w,
+                        struct lock_link **seen, const struct lock_wait *w,
                         bool (*each)(void *cookie, struct lock_request *request), void *cookie)
 {
-    struct lock_link *link;
+    struct lock_link *link = *seen ? TAILQ_NEXT(*seen, entry) : TAILQ_FIRST(queue);
+    struct lock_request *r;
+    bool all = true;
 
-    TAILQ_FOREACH (link, queue, entry) {
-        if (link->wait->request->serial >= w->request->serial)
-            break;
-        if (link->wait->request->visit != t->visit && keeps_back(t, link->wait, w) &&
-            !each(cookie, link->wait->request))
+    for (; link && (r = link->wait->request)->serial < w->request->serial;
+         link = TAILQ_NEXT(link, entry)) {
+        if (r->visit != t->visit && keeps_back(t, link->wait, w) && !each(cookie, r))
             return false;
+        all &= r->visit == t->visit;
+        if (all)
+            *seen = link;
     }
     return true;
+}
+
+static struct lock_queue *queue_visited(struct lock_table *t, struct lock_name *name)
+{
+    struct lock_queue *q = name->queue;
+
+    if (q->visit != t->visit)
+        q->seen_at[0] = q->seen_at[1] = q->seen_sub[0] = q->seen_sub[1] = NULL;
+    q->visit = t->visit;
+    return q;
 }
 
 bool lock_each_earlier(struct lock_table *t, const struct lock_wait *w,
                        bool (*each)(void *cookie, struct lock_request *request), void *cookie)
 {
     int weakest = w->mode == LOCK_EXCLUSIVE ? LOCK_SHARED : LOCK_EXCLUSIVE;
+    struct lock_queue *q;
 
     if (lock_group_covers(t, w->request->owner->group, w->name))
         return true;
     for (int mode = LOCK_EXCLUSIVE; mode >= weakest; mode--) {
-        if (!each_before(t, &w->name->queue->sub[mode], w, each, cookie))
+        q = queue_visited(t, w->name);
+        if (!each_before(t, &q->sub[mode], &q->seen_sub[mode], w, each, cookie))
             return false;
-        for (struct lock_name *n = w->name->parent; n; n = n->parent)
-            if (!each_before(t, &n->queue->at[mode], w, each, cookie))
+        for (struct lock_name *n = w->name->parent; n; n = n->parent) {
+            q = queue_visited(t, n);
+            if (!each_before(t, &q->at[mode], &q->seen_at[mode], w, each, cookie))
                 return false;
+        }
     }
     return true;
 }
