@@ -40,15 +40,21 @@ static void look(struct formers *f)
         locks_serve_all(f->backend->locks);
 }
 
-/* One that has come back, and has not said all for which others wait. It is not to blame while it
- * is we who do not read. */
+/* It is we who do not read on, since updates of it are under way; these wait for others. What else
+ * keeps us from reading waits for what it owes. */
+static bool held_up(const struct session *s)
+{
+    return s->paused && s->updates && !s->replaying;
+}
+
+/* One that has come back, and has not said all for which others wait. */
 static struct session *owing(const struct formers *f, bool to_blame)
 {
     struct session *s;
 
     LIST_FOREACH (s, &f->back, returned)
         if ((!s->declared || s->replaying) && s->state != SESSION_LEAVING &&
-            !(to_blame && s->paused))
+            !(to_blame && held_up(s)))
             return s;
     return NULL;
 }

@@ -189,14 +189,27 @@ Test(lock_server, lock_of_a_closed_unix_socket_is_free)
     wait_after_loss(address);
 }
 
+/* Requests that wait for the end of its own declarations: more of them than the server takes. */
+static void peer_floods(struct peer *p)
+{
+    uint8_t text[255] = {0};
+    struct msg_lock m = {.who = {.owner = 2, .text = slice_of(text, sizeof text)}, .count = 1};
+    struct msg_lock_item item = {.name = key_slice(&name), .end = UINT64_MAX};
+    for (uint64_t id = 10; id < 1010; id++) {
+        struct buf payload = {0};
+        msg_put_lock(&payload, &m, &item);
+        peer_send(p, MSG_LOCK, id, &payload);
+    }
+}
+
 /* Nobody can tell what it still holds; but the others have waited for long enough. */
-Test(lock_server, who_comes_back_after_a_restart_and_declares_nothing)
+static void comes_back_and_declares_nothing(bool floods)
 {
     struct peer p = {.resumes = true};
     struct waiter b = {.owner = 1};
     struct store_options options = {.io = io_posix(), .directory = directory, .wait_durable = true};
     uint64_t session;
-    start((struct server_limits){.recovery_time = 200 * LOOP_MS}, &options);
+    start((struct server_limits){.recovery_time = 200 * LOOP_MS, .update_bytes = 4096}, &options);
     peer_lock(&p, tcp);
     session = p.session;
     restart();
@@ -205,6 +218,8 @@ Test(lock_server, who_comes_back_after_a_restart_and_declares_nothing)
     network_connect(network, tcp, peer_connected, &p);
     until(&p.welcomed);
     cr_assert_eq(p.session, session);
+    if (floods)
+        peer_floods(&p);
     ping(&p);
     client_free(clients[0]);
     b.client = clients[0] =
@@ -215,6 +230,16 @@ Test(lock_server, who_comes_back_after_a_restart_and_declares_nothing)
     cr_assert_eq(b.error, 0);
     until(&p.closed);
     cr_assert_eq(p.code, ECP_ETIMEOUT);
+}
+
+Test(lock_server, who_comes_back_after_a_restart_and_declares_nothing)
+{
+    comes_back_and_declares_nothing(false);
+}
+
+Test(lock_server, who_comes_back_after_a_restart_and_asks_for_ever_more)
+{
+    comes_back_and_declares_nothing(true);
 }
 
 Test(lock_server, cancelled_request_is_answered)
