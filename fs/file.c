@@ -116,6 +116,8 @@ static void write_loaded(void *cookie, int error)
     struct op *op = cookie;
     struct slice bytes = buf_slice(&op->bytes);
 
+    if (!error && lock_is_lost(op->in, op->fi.fh)) /* while it waited */
+        error = ECP_EDISCONNECTED;
     if (error)
         content_unload(op->in);
     else

@@ -212,6 +212,8 @@ static void resized(void *cookie, int error)
     struct op *op = cookie;
     struct inode *in = op->in;
 
+    if (!error && op->flags && lock_is_lost(in, op->fi.fh)) /* while it waited */
+        error = ECP_EDISCONNECTED;
     if (!error) {
         content_by(in, op->flags ? op->fi.fh : HANDLES, op->req);
         error = content_resize(op->fs, in, op->offset);

@@ -230,6 +230,22 @@ def losing(path, ready, go):
     say(os.pread(fd, 10, 0).decode())
 
 
+def late(path, ready, go, writing):
+    """Begins to write under a lock when the server has gone, and says how that ends."""
+    fds = [os.open(path, os.O_RDWR) for _ in range(2)]
+    fcntl.flock(fds[0], fcntl.LOCK_EX)
+    open(ready, "w").close()
+    is_there(go)
+    open(writing, "w").close()
+    try:
+        os.pwrite(fds[0], b"late", 0)
+        say("done")
+    except OSError as e:
+        say(errno.errorcode[e.errno])
+    os.close(fds[0])
+    say(os.pread(fds[1], 4, 0).decode())
+
+
 def hold_ranges(path, ready, go):
     """Holds two ranges of a file until told."""
     fd = os.open(path, os.O_RDWR)

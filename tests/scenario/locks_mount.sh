@@ -214,12 +214,18 @@ rm -f "$dir/ready" "$dir/lost"
 run losing "$a/F/f" "$dir/ready" "$dir/lost" >"$dir/out" &
 loser=$!
 wait_until 20 test -e "$dir/ready" || fail "not locked"
+head -c 5000 /dev/zero | tr '\0' o >"$dir/mnt/d/F/large" # no value that comes along with its name
+run late "$a/F/large" "$dir/ready.late" "$dir/gone" "$dir/writing" >"$dir/out.late" &
+late=$!
+wait_until 20 test -e "$dir/ready.late" || fail "not locked"
 flock "$dir/mnt/d/F/f" true &
 waiter=$!
 wait_until 20 waiting 1 || fail "no waiter"
 ecpd_port=$port
 stop_ecpd
-lost_again() { [ "$(stat_of "$a" locks_lost)" = 2 ]; }
+touch "$dir/gone"
+wait_until 20 test -e "$dir/writing" || fail "nobody writes"
+lost_again() { [ "$(stat_of "$a" locks_lost)" = 3 ]; }
 wait_until 20 lost_again || fail "the loss is not told"
 start_ecpd --recovery 2
 touch "$dir/lost"
@@ -227,3 +233,5 @@ wait $waiter
 assert_eq 0 $? "who waited got the lock"
 wait $loser
 assert_eq "EIO EIO EIO EIO EIO EIO new" "$(xargs <"$dir/out")" "locks of an ended session"
+wait $late
+assert_eq "EIO oooo" "$(xargs <"$dir/out.late")" "what was to be written under a lock that was lost meanwhile"
