@@ -160,9 +160,10 @@ int session_error(struct cli *cli, struct slice key, int error, const char *more
     const char *help = cure(error);
     fprintf(stderr, "ecp: %s%s%s: ", cli->command, ref ? " " : "", ref ? ref : "");
     if (cli->lost && error == cli->lost) {
-        bool told = cli->lost_why && strstr(cli->lost_why, error_text(error));
+        bool told =
+            cli->lost_why && (error == ECP_ENAMESPACE || strstr(cli->lost_why, error_text(error)));
         fprintf(stderr, "%s: ", cli->where.text ? cli->where.text : cli->url);
-        if (told && error != ECP_ENAMESPACE) /* the URL has its name */
+        if (told)
             fputs(cli->lost_why, stderr);
         else
             fputs(error == ECP_EUNREACHABLE ? "cannot reach the server" : error_text(error),

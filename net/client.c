@@ -108,7 +108,7 @@ static void disconnect(struct client *c, int error, const char *why)
 static void closed_by_server(struct client *c, const struct msg_error *m)
 {
     char *text = clean_text(m->text);
-    char *why = xasprintf("the server says: %s%s%s", error_text(m->code), *text ? ": " : "", text);
+    char *why = xasprintf("the server says: %s", *text ? text : error_text(m->code));
     disconnect(c, m->code, why);
     free(why);
     free(text);

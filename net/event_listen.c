@@ -70,7 +70,10 @@ static void accept_failed(struct evconnlistener *evl, void *cookie)
 
 static int listen_error(char **why, const char *where, const char *what, int error)
 {
-    *why = xasprintf("cannot listen on %s: %s: %s", where, what, strerror(error));
+    bool same = strcmp(where, what) == 0;
+
+    *why = xasprintf("cannot listen on %s%s%s: %s", where, same ? "" : ": ", same ? "" : what,
+                     strerror(error));
     return error == EADDRINUSE ? ECP_EBUSY : ECP_EUNREACHABLE;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/log.h"
@@ -72,6 +73,18 @@ static int write_pid_file(const struct options *o, char **why)
     }
     fclose(file);
     return 0;
+}
+
+/* Each session has a descriptor, and the usual limit is what programs with select(2) can bear. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warning("the limit of open files stays as it is: %m");
 }
 
 static void stopped(void *cookie)
@@ -165,6 +178,7 @@ int main(int argc, char **argv)
     options_parse(&options, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     d->options = &options;
+    allow_descriptors();
     if (!options.foreground)
         fd = daemonize();
     error = start(d, &why);

@@ -80,6 +80,15 @@ stop_ecpd
 assert_eq 1 "$(notified STOPPING=1)" "STOPPING=1"
 unset NOTIFY_SOCKET
 
+# A soft limit of descriptors is none.
+(
+    ulimit -Sn 64
+    start_ecpd
+    limits=$(awk '/^Max open files/ { print $4, $5 }' "/proc/$ecpd_pid/limits")
+    assert_eq "${limits#* }" "${limits% *}" "descriptors, soft and hard"
+    stop_ecpd
+) || exit
+
 # Out of descriptors: said now and then, not at each try; over when some are free again.
 (
     ulimit -n 40
