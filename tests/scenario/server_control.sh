@@ -58,7 +58,7 @@ kill -HUP "$ecpd_pid"
 wait_until 10 notified_times READY=1 3 || fail "readiness after the second reload"
 [ ! -e "$dir/socket" ] || fail "the removed listener's socket is still there"
 assert_fails "the removed namespace" ecp -s "$base/EXTRA" ping
-assert_said "no such namespace"
+assert_said 'no namespace "EXTRA" here'
 printf 'namespace USER {\n    database = "user"\n' >"$dir/half.conf"
 assert_fails "half a configuration" ecpd --foreground --data "$dir/other" --config "$dir/half.conf"
 assert_said "half.conf:[34]: the file ends, and a } is missing"
