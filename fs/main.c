@@ -2,15 +2,13 @@
 /* ecpfs: connects, mounts, serves, and reports how the start went. */
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/daemonize.h"
 #include "base/log.h"
 #include "fs/device.h"
 #include "fs/lock.h"
@@ -34,33 +32,18 @@ struct mount {
     struct status shown; /* as .ecp/status */
     struct device *device;
     struct event *signals[3];
-    int report; /* pipe to the waiting parent; -1 once told */
+    int report; /* of daemonize; -1 in the foreground, and once told */
     int status;
     char *why; /* the server is away, as the log says already; or NULL */
     bool mounted, ending;
     struct loop_event *deadline;
 };
 
-/* Tells the parent (background) or the user (foreground) how the start went; empty text: well. */
-static void report(struct mount *m, const char *text)
-{
-    if (m->report >= 0) {
-        if (write(m->report, text, strlen(text)) < 0)
-            log_error("%s", text);
-        close(m->report);
-        m->report = -1;
-        if (!*text)
-            dup2(1, 2); /* nobody reads stderr any more: 1 is /dev/null since detach */
-    } else if (*text) {
-        fprintf(stderr, "ecpfs: %s\n", text);
-    }
-}
-
 static void fail(struct mount *m, char *text)
 {
-    report(m, text);
+    m->status = daemonize_failed(m->report, "ecpfs", text);
+    m->report = -1;
     free(text);
-    m->status = 1;
     event_loop_stop(m->fs.loop);
 }
 
@@ -212,7 +195,9 @@ static void ready(struct mount *m)
     m->fs.started = loop_wall(m->fs.loop);
     m->device = device_start(&m->fs, event_loop_base(m->fs.loop), requested, unmounted, m);
     log_info("%s mounted on %s", m->url.text, m->where);
-    report(m, "");
+    if (m->report >= 0)
+        daemonize_ready(m->report);
+    m->report = -1;
 }
 
 static void first_answer(void *cookie, int error, const struct space *space)
@@ -429,61 +414,6 @@ static int serve(struct mount *m)
     return m->status;
 }
 
-/* The parent of a background start: waits for the word of the child, however that ends. */
-static int wait_for_child(int fd, pid_t child)
-{
-    char text[1024];
-    size_t len = 0;
-    ssize_t n;
-    int status;
-
-    while (len < sizeof(text) - 1 && (n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
-        len += (size_t)n;
-    text[len] = '\0';
-    if (len > 1 || (len == 1 && text[0] != '\n')) {
-        fprintf(stderr, "ecpfs: %s\n", text);
-        return 1;
-    }
-    if (len == 0 && waitpid(child, &status, WNOHANG) == child) {
-        fprintf(stderr, "ecpfs: ended unexpectedly while starting\n");
-        return 1;
-    }
-    return 0;
-}
-
-static void detach(int report_fd)
-{
-    int null = open("/dev/null", O_RDWR);
-
-    setsid();
-    if (chdir("/") != 0 || null < 0)
-        return;
-    dup2(null, 0);
-    dup2(null, 1);
-    if (null != report_fd && null > 2)
-        close(null);
-}
-
-/* Serves in a child; the parent returns when the child has told how it went. */
-static int serve_in_background(struct mount *m)
-{
-    int fds[2];
-    pid_t child;
-
-    if (pipe2(fds, O_CLOEXEC) != 0 || (child = fork()) < 0) {
-        fprintf(stderr, "ecpfs: %s\n", strerror(errno));
-        return 1;
-    }
-    if (child > 0) {
-        close(fds[1]);
-        return wait_for_child(fds[0], child);
-    }
-    close(fds[0]);
-    m->report = fds[1];
-    detach(fds[1]);
-    return serve(m);
-}
-
 int main(int argc, char **argv)
 {
     struct mount m = {.report = -1};
@@ -499,7 +429,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "ecpfs: %s\n", why);
         status = 1;
     } else {
-        status = m.o.foreground ? serve(&m) : serve_in_background(&m);
+        if (!m.o.foreground)
+            m.report = daemonize("ecpfs");
+        status = serve(&m);
     }
     free(why);
     url_free(&m.url);

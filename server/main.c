@@ -10,9 +10,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "base/buf.h"
+#include "base/daemonize.h"
 #include "base/log.h"
 #include "net/event.h"
-#include "server/daemonize.h"
 #include "server/host.h"
 #include "server/notify.h"
 #include "server/options.h"
@@ -180,10 +180,10 @@ int main(int argc, char **argv)
     d->options = &options;
     allow_descriptors();
     if (!options.foreground)
-        fd = daemonize();
+        fd = daemonize("ecpd");
     error = start(d, &why);
     if (error) {
-        int status = daemonize_failed(fd, why ? why : error_text(error));
+        int status = daemonize_failed(fd, "ecpd", why ? why : error_text(error));
         free(why);
         return status;
     }

@@ -35,7 +35,11 @@ assert_fails "too many arguments" ecpfs "$URL" "$x" more
 assert_said 'unexpected argument "more"'
 
 # In the background: the command returns when the mount is there.
+exec 9>"$dir/script.lock"
+flock 9 || fail flock
 assert_ok "background mount" timeout 60 ecpfs "$URL" "$x"
+exec 9>&-
+assert_ok "a lock of who mounts ends with it" flock -n "$dir/script.lock" true
 mounted "$x" || fail "not mounted when the command returned"
 printf v >"$x/BG" || fail "write"
 assert_eq v "$(node_get '^BG')" "background mount"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Becoming a daemon whose start is told to the command that started it. */
-#include "server/daemonize.h"
+#include "base/daemonize.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "base/log.h"
 
 /* The parent: waits for the child's "K", or prints what it says instead. */
-_Noreturn static void await_child(int fd)
+_Noreturn static void await_child(int fd, const char *program)
 {
     struct buf text = {0};
     ssize_t n;
@@ -28,25 +28,26 @@ _Noreturn static void await_child(int fd)
     if (text.len == 1 && text.data[0] == 'K')
         _exit(EXIT_SUCCESS);
     if (text.len)
-        fprintf(stderr, "ecpd: %.*s\n", (int)text.len, (const char *)text.data);
+        fprintf(stderr, "%s: %.*s\n", program, (int)text.len, (const char *)text.data);
     else
-        fputs("ecpd: the daemon died while starting; the system log may say why\n", stderr);
+        fprintf(stderr, "%s: the daemon died while starting; the system log may say why\n",
+                program);
     fflush(stderr);
     _exit(EXIT_FAILURE);
 }
 
-int daemonize(void)
+int daemonize(const char *program)
 {
     int fds[2];
     pid_t pid;
 
     if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-        fprintf(stderr, "ecpd: cannot become a daemon: %s\n", strerror(errno));
+        fprintf(stderr, "%s: cannot become a daemon: %s\n", program, strerror(errno));
         exit(EXIT_FAILURE);
     }
     if (pid > 0) {
         close(fds[1]);
-        await_child(fds[0]);
+        await_child(fds[0], program);
     }
     /* What a script had open is not ours to keep: a lock that it held would never end. */
     dup3(fds[1], 3, O_CLOEXEC);
@@ -64,16 +65,21 @@ void daemonize_ready(int fd)
     if (null >= 0)
         for (int i = 0; i <= 2; i++)
             dup2(null, i);
+    if (null > 2)
+        close(null);
     if (write(fd, "K", 1) != 1)
         log_warning("the starting process went away");
     close(fd);
 }
 
-int daemonize_failed(int fd, const char *text)
+int daemonize_failed(int fd, const char *program, const char *text)
 {
-    if (fd < 0)
-        fprintf(stderr, "ecpd: %s\n", text);
-    else if (write(fd, text, strlen(text)) < 0)
-        log_error("%s", text);
+    if (fd < 0) {
+        fprintf(stderr, "%s: %s\n", program, text);
+    } else {
+        if (write(fd, text, strlen(text)) < 0)
+            log_error("%s", text);
+        close(fd);
+    }
     return EXIT_FAILURE;
 }
