@@ -17,7 +17,7 @@ void event_loop_run(struct loop *loop);
 void event_loop_stop(struct loop *loop);
 
 /* While much comes, look for the next up to so many nanoseconds before sleeping; 0, the default:
- * never. */
+ * never. With one processor alone neither. */
 void event_loop_poll(struct loop *loop, uint64_t time);
 /* How often it looked so, and how often something came meanwhile. */
 void event_loop_polls(struct loop *loop, uint64_t *looks, uint64_t *finds);

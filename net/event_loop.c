@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -332,9 +333,17 @@ void event_loop_free(struct loop *base)
     free(loop);
 }
 
+/* With one processor, who looks keeps those from it who would have something for us. */
+static bool has_processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) > 1;
+}
+
 void event_loop_poll(struct loop *base, uint64_t time)
 {
-    loop_of(base)->poll.time = time;
+    loop_of(base)->poll.time = has_processors() ? time : 0;
 }
 
 void event_loop_polls(struct loop *base, uint64_t *looks, uint64_t *finds)
